@@ -1,0 +1,1 @@
+"""Jobs, tasks and what they cost: the mirror of contracts/market."""

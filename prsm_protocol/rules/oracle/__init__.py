@@ -1,0 +1,1 @@
+"""Results, proofs and circuits: the mirror of contracts/oracle."""

@@ -1,0 +1,1 @@
+"""Records, their ancestors and royalties: the mirror of contracts/registry."""
