@@ -1,0 +1,1 @@
+"""How a listing's model is run on this machine, one file a kind of model."""
