@@ -36,7 +36,9 @@ abi: setup ## exports the contracts' ABIs for the Python package
 
 bench: setup ## the figures of the README
 	@python benchmarks/main_job.py
-	@python benchmarks/gas.py
+	@PRSM_STATE=$(CURDIR)/.state/bench prsm demo --keep >/dev/null
+	@python benchmarks/gas.py --state $(CURDIR)/.state/bench/demo
+	@PRSM_STATE=$(CURDIR)/.state/bench/demo prsm down
 
 requirements: ## resolves requirements/*.in into hashed files
 	@bash scripts/requirements.sh

@@ -209,10 +209,7 @@ def _keep_input(node: Node, row: TaskRow, body: InputBody) -> None:
     inputs.check_salt(salt, is_hashed=listed is not None and listed.input_visibility == "hashed")
     data = inputs.TaskInput(words, salt)
     inputs.check_hash(data, assignment.input_hash)
-    with node.store.transaction():
-        node.store.put_file(row.task, "input", inputs.encode(data))
-        if row.work is Work.ASSIGNED:
-            node.store.advance(row.task, Work.INPUT)
+    node.store.keep_input(row.task, inputs.encode(data))
 
 
 def _row(node: Node, task_id: str) -> TaskRow:

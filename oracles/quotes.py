@@ -13,6 +13,7 @@ from hashlib import sha256
 from oracles.attest import Attester
 from oracles.config import NodeConfig
 from oracles.inputs import MOST_ROWS
+from oracles.next_step import Work
 from oracles.offers import Catalogue, Offer, OfferedCircuit
 from oracles.policy import DELIVER_GAS, Declined, Query, Situation, judge
 from oracles.store import Store, TaskRow
@@ -26,7 +27,10 @@ NO_CIRCUIT = bytes(32)
 _TRUSTED_SECONDS = 2
 """High estimate of an integer run with its delivery: milliseconds of work and a block."""
 _PROOF_FACTOR = 3
-"""A proof takes this much longer than measured at worst, on a machine that does other things too."""
+"""A single proof takes this much longer than measured at worst, on a machine that does other things too."""
+_QUEUE_FACTOR = 2
+"""Of many in a row the slow ones are evened out by the others."""
+_DELIVERY_SECONDS = 0.5
 
 
 class TooManyOpen(NodeError):
@@ -194,7 +198,8 @@ class Quotes:
         )
 
     def _ahead(self) -> int:
-        return len(self._store.open_tasks())
+        """Tasks that still need work here; what is signed waits for the chain alone and takes no capacity."""
+        return sum(1 for row in self._store.open_tasks() if row.work not in (Work.SIGNED, Work.UNABLE))
 
     def _check_open(self, asker: str, now: int) -> None:
         waiting = {
@@ -224,7 +229,8 @@ class Facts:
 def estimate_seconds(tier: str, circuit: OfferedCircuit | None, proofs: int) -> int:
     """High estimate until the last of `proofs` results is delivered, one after the other."""
     if tier == "proved" and circuit is not None:
-        return int(_PROOF_FACTOR * (circuit.held.prove_seconds + 0.5) * proofs) + 5
+        one = circuit.held.prove_seconds
+        return int(_QUEUE_FACTOR * (one + _DELIVERY_SECONDS) * proofs + _PROOF_FACTOR * one) + 5
     return _TRUSTED_SECONDS + proofs // 8
 
 

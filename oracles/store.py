@@ -281,6 +281,18 @@ class Store:
         """Kept once: outputs are chosen once, a second run never replaces the first."""
         self._write("INSERT OR IGNORE INTO files VALUES (?, ?, ?)", (task, kind, data))
 
+    def keep_input(self, task: str, data: bytes) -> None:
+        """Keep an input; an assigned task moves on with it, whatever the caller last saw of the task."""
+        with self.transaction():
+            self.put_file(task, "input", data)
+            self._write("UPDATE tasks SET work = 'input' WHERE task = ? AND work = 'assigned'", (task,))
+
+    def accept(self, task: str) -> None:
+        """The task is assigned; with an input that came before, it moves on at once."""
+        with self.transaction():
+            if self.advance(task, Work.ASSIGNED) and self.file(task, "input") is not None:
+                self.advance(task, Work.INPUT)
+
     def file(self, task: str, kind: str) -> bytes | None:
         rows = self._rows("SELECT data FROM files WHERE task = ? AND kind = ?", (task, kind))
         return _bytes(rows[0][0]) if rows else None

@@ -267,10 +267,7 @@ class Tasks:
 
     def _accept(self, row: TaskRow) -> None:
         """The task id is the hash of the quoted assignment, so an assignment that differs is another task."""
-        with self._store.transaction():
-            self._store.advance(row.task, Work.ASSIGNED)
-            if self._store.file(row.task, "input") is not None:
-                self._store.advance(row.task, Work.INPUT)
+        self._store.accept(row.task)
 
     def _give_back(self, task: str, code: DeclineCode, reason: str) -> None:
         """Decline, unless a result of this task was already bound to the key: that promise stands whatever happens."""

@@ -6,7 +6,6 @@ the step that needs them, since loading takes longer than some steps.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import importlib
 import json
@@ -25,15 +24,16 @@ from provers.errors import (
     Unprovable,
     WorkerFault,
 )
+from prsm_protocol.rules.oracle.circuit_hash import circuit_hash
 from prsm_protocol.rules.oracle.context import limbs
 from prsm_protocol.rules.oracle.instances import (
     Layout,
+    check_salt,
     context_hash,
     from_word,
-    input_hash,
     instances,
-    output_hash,
     to_word,
+    words_hash,
 )
 from prsm_protocol.rules.poseidon import FIELD_ORDER
 
@@ -216,9 +216,8 @@ def check(folder: Path, values: Values) -> Values:
     row, salt, context = _numbers(values, "row"), _numbers(values, "salt"), bytes.fromhex(_text(values, "context"))
     proof, words = read_proof(path)
     outputs = words[2 : 2 + layout.outputs] if layout.hashed_input else words[len(words) - layout.outputs :]
-    hashed = input_hash(layout, row, salt)
     inputs = [context_hash(context)] if layout.hashed_input else [to_word(number, at) for at, number in enumerate(row)]
-    hash_word = int.from_bytes(hashed, "big") if layout.hashed_input else 0
+    hash_word = circuit_hash([*row, *check_salt(salt)]) if layout.hashed_input else 0
     if instances(layout, context, inputs, outputs, hash_word=hash_word) != words:
         raise ProofInvalid(reason="its words are not those of the request")
     try:
@@ -239,8 +238,8 @@ def check(folder: Path, values: Values) -> Values:
         "proof": proof.hex(),
         "inputs": [str(word) for word in inputs],
         "outputs": [str(word) for word in outputs],
-        "input_hash": hashed.hex(),
-        "output_hash": output_hash(outputs).hex(),
+        "input_hash": (hash_word.to_bytes(32, "big") if layout.hashed_input else words_hash(inputs)).hex(),
+        "output_hash": words_hash(outputs).hex(),
     }
 
 
@@ -302,8 +301,9 @@ def prove_rows(folder: Path, values: Values) -> Values:
 
 def render(folder: Path, values: Values) -> Values:
     """The verifier's source. The renderer then looks for a compiler, which it cannot reach and does not need."""
-    ezkl = _prover()
+    import asyncio
 
+    ezkl = _prover()
     path = folder / "Verifier.sol"
 
     async def write() -> str:

@@ -22,10 +22,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, emoji=False)
+out = Console(highlight=False, soft_wrap=True, emoji=False)
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON object on standard output")]
+As = Annotated[
+    str,
+    typer.Option(
+        "--as", help="whose home of the local world: asker, data-owner, teacher-owner, linear-owner, distiller"
+    ),
+]
 
 
 def _version(wanted: bool) -> None:

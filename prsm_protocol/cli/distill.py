@@ -95,17 +95,21 @@ def _consent(yes: bool) -> None:
 
 
 def make_sample_models(world: World, sample: str) -> dict[str, str]:
-    """The two models of a sample, made here: known ones are found again by what they were made from."""
+    """Listings of a sample's models by name; made here if they are not there yet."""
+    return {key: str(value["listing"]) for key, value in sample_models(world, sample)["listings"].items()}
+
+
+def sample_models(world: World, sample: str) -> dict[str, Any]:
+    """The models of a sample, made here: known ones are found again by what they were made from."""
     from prsm_protocol.orchestration import samples
 
     with tempfile.TemporaryDirectory() as scratch:
         path, target = samples.labelled_csv(sample, Path(scratch))
         data = path.read_bytes()
-    result = make_models(
+    return make_models(
         world, world.home("distiller"), data, sample, target, provable=True, visibility="hashed", budget=None,
         data_home=world.home("data-owner"), publish_content=True,
     )  # fmt: skip
-    return {key: str(value["listing"]) for key, value in result["listings"].items()}
 
 
 def make_models(

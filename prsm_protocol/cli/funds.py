@@ -6,15 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prsm_protocol.cli.common import Ended, Json, app, out, print_json, reporting
-
-As = Annotated[
-    str,
-    typer.Option(
-        "--as", help="whose home of the local world: asker, data-owner, teacher-owner, linear-owner, distiller"
-    ),
-]
-
+from prsm_protocol.cli.common import As, Ended, Json, app, out, print_json, reporting
 
 @app.command()
 def funds(person: As = "asker", as_json: Json = False) -> None:

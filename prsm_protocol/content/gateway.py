@@ -18,8 +18,8 @@ def router(*stores: Store) -> APIRouter:
     """`GET` and `HEAD /ipfs/{cid}[/{path}]` with `?format=raw|car` or the Accept header; the first store that holds it."""
     routes = APIRouter()
 
-    @routes.api_route("/ipfs/{cid_text}", methods=["GET", "HEAD"])
-    @routes.api_route("/ipfs/{cid_text}/{path:path}", methods=["GET", "HEAD"])
+    @routes.api_route("/ipfs/{cid_text}", methods=["GET", "HEAD"], include_in_schema=False)
+    @routes.api_route("/ipfs/{cid_text}/{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
     def read(cid_text: str, request: Request, path: str = "", format: str = "") -> Response:
         accept = request.headers.get("accept", "")
         kind = format or next((name for name, mime in _TYPES.items() if mime in accept), "raw")

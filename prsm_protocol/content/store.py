@@ -1,7 +1,7 @@
 """Blocks in one SQLite table, usable by several processes; what was acknowledged survives a kill and a power cut.
 
-Every read is hashed: nobody ever gets bytes that miss their CID. A pinned tree never loses a block, because nothing is
-deleted in this slice; collection comes with packs.
+Every read is hashed: nobody ever gets bytes that miss their CID. A pinned tree never loses a block; only `remove` takes blocks
+away, one named tree at a time.
 """
 
 from __future__ import annotations
@@ -133,6 +133,15 @@ class Store:
     def pins(self) -> list[tuple[Cid, str]]:
         rows = self._connection().execute("SELECT root, name FROM pins ORDER BY name, root").fetchall()
         return [(Cid.from_bytes(bytes(root)), str(name)) for root, name in rows]
+
+    def remove(self, root: Cid) -> int:
+        """Forget a tree and its pins; blocks that another pinned tree holds stay. Returns how many blocks went."""
+        kept = {cid for other, _ in self.pins() if other != root for cid in self._walk(other, missing_too=True)}
+        gone = [cid for cid in self._walk(root, missing_too=True) if cid not in kept and self.has(cid)]
+        with self._connection() as connection:
+            connection.execute("DELETE FROM pins WHERE root = ?", (root.bytes,))
+            connection.executemany("DELETE FROM blocks WHERE cid = ?", [(cid.bytes,) for cid in gone])
+        return len(gone)
 
     # ── archives ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -117,13 +117,17 @@ def add_directory(sink: Sink, entries: dict[str, Entry]) -> Entry:
     if weight > _DIRECTORY_LIMIT:
         raise DirectoryTooLarge(bytes=weight, limit=_DIRECTORY_LIMIT)
     for name in entries:
-        if not name or "/" in name or name in (".", "..") or any(ord(character) < 32 for character in name):
-            raise NameInvalid(name=name)
+        _check_name(name)
     ordered = sorted(entries.items(), key=lambda item: item[0].encode())
     links = b"".join(_link(entry.cid, name, entry.tree_bytes) for name, entry in ordered)
     block = links + _bytes_field(1, _field(1, _DIRECTORY_TYPE))
     size = sum(entry.size_bytes for entry in entries.values())
     return Entry(sink.put(block, DAG_PB), size, len(block) + sum(entry.tree_bytes for entry in entries.values()))
+
+
+def _check_name(name: str) -> None:
+    if not name or "/" in name or name in (".", "..") or any(ord(character) < 32 for character in name):
+        raise NameInvalid(name=name)
 
 
 def add_bytes(sink: Sink, data: bytes) -> Cid:
@@ -214,7 +218,13 @@ def list_directory(get: Getter, cid: Cid) -> dict[str, Cid]:
     node = parse_node(get(cid), cid)
     if node.kind != _DIRECTORY_TYPE:
         raise UnixfsInvalid(cid=cid, reason="it is a file, not a directory")
+    for name, _, _ in node.links:
+        _check_name(name)  # a stranger's folder must not name a place outside the one it is written to
     return {name: child for name, child, _ in node.links}
+
+
+def is_directory(get: Getter, cid: Cid) -> bool:
+    return cid.codec == DAG_PB and parse_node(get(cid), cid).kind == _DIRECTORY_TYPE
 
 
 def resolve(get: Getter, cid: Cid, path: str) -> Cid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from prsm_protocol.content.store import Store
@@ -38,7 +39,7 @@ def make(
     *,
     kind: Kind,
     name: str,
-    files: dict[str, bytes],
+    files: Mapping[str, bytes | Cid],
     content_sha256: bytes | None,
     licence: str,
     parents: tuple[Parent, ...],
@@ -46,8 +47,9 @@ def make(
     royalty_bps: int,
     derivative_bps: int,
 ) -> Artifact:
-    """Store the files and the signed artifact block. Private content is named by its SHA-256 and not stored."""
-    entries = {file: add_bytes(store, data) for file, data in sorted(files.items())}
+    """Store the files and the signed artifact block. A CID names what the store holds already; private content is named by its
+    SHA-256 and not stored."""
+    entries = {file: data if isinstance(data, Cid) else add_bytes(store, data) for file, data in sorted(files.items())}
     block: dict[str, object] = {
         "v": 1,
         "kind": "artifact",

@@ -199,6 +199,13 @@ class TraceStore:
             rows = self._connection.execute(query, (run,)).fetchall()
         return [Cid.from_bytes(bytes(row[0])) for row in rows]
 
+    def steps(self, run: RunId) -> list[tuple[str, Cid]]:
+        """Each event's step with its CID, in order of `seq`: which step wrote it."""
+        with self._lock:
+            query = "SELECT step, cid FROM trace_events WHERE run = ? ORDER BY seq"
+            rows = self._connection.execute(query, (run,)).fetchall()
+        return [(str(row[0]), Cid.from_bytes(bytes(row[1]))) for row in rows]
+
     def last(self, run: RunId) -> tuple[int, Cid] | None:
         """(seq, CID) of the newest event: what the next one follows, however long the run."""
         query = "SELECT seq, cid FROM trace_events WHERE run = ? ORDER BY seq DESC LIMIT 1"

@@ -96,6 +96,7 @@ class Distilled:
     circuit_rows: int
     verify_gas: int
     prove_us: int
+    circuit_peak_bytes: int
     paid_teacher: Wei
     royalty: Wei
     vouchers: int
@@ -366,6 +367,7 @@ def distil(
         circuit_rows=done.rows if done else 0,
         verify_gas=done.verify_gas if done else 0,
         prove_us=done.prove_us if done else 0,
+        circuit_peak_bytes=done.peak_bytes if done else 0,
         paid_teacher=paid,
         royalty=home.chain.royalties.accrued_for(teacher.record),
         vouchers=sequence,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from prsm_protocol.chain import Call, Chain
-from prsm_protocol.chain.channels import ChannelStatus
+from prsm_protocol.chain.channels import Channel, ChannelStatus
 from prsm_protocol.chain.client import Event
 from prsm_protocol.chain.escrow import TaskStatus
 from prsm_protocol.errors import WorkflowError
@@ -129,17 +129,33 @@ def assignments(chain: Chain, job_id: bytes) -> list[tuple[Assignment, bytes]]:
     ]
 
 
-def _channels(chain: Chain, account: str) -> list[Lock]:
+@dataclass(frozen=True)
+class PaidChannel:
+    """A channel that an account pays through, as the chain has it, under the name that `prsm funds` shows."""
+
+    name: str
+    id: bytes
+    terms: ChannelTerms
+    channel: Channel
+
+
+def channels_of(chain: Chain, payer: str) -> list[PaidChannel]:
+    """Every channel the account ever opened, closed ones too."""
     found = []
     for event in _events(chain.channels, chain, "ChannelOpened"):
-        if event.fields["payer"] != account:
-            continue
-        channel_id = _bytes(event.fields["channel_id"])
-        channel = chain.channels.channel(channel_id)
+        if event.fields["payer"] == payer:
+            id = _bytes(event.fields["channel_id"])
+            terms = _struct(ChannelTerms, event.fields["terms"])
+            found.append(PaidChannel(f"channel-{id.hex()[:12]}", id, terms, chain.channels.channel(id)))
+    return found
+
+
+def _channels(chain: Chain, account: str) -> list[Lock]:
+    found = []
+    for each in channels_of(chain, account):
+        name, terms, channel = each.name, each.terms, each.channel
         if channel.status is not ChannelStatus.OPEN:
             continue
-        terms = _struct(ChannelTerms, event.fields["terms"])
-        name = f"channel-{channel_id.hex()[:12]}"
         calls: tuple[Call, ...] = ()
         due = bool(channel.closes_at) and chain.escrow.active_time() >= channel.closes_at
         if due:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -50,13 +51,8 @@ class Home:
 
     @classmethod
     def create(cls, folder: Path, network: Network) -> Home:
-        """A new home with a fresh seed; for the local world its passphrase lies beside it, readable by its owner alone."""
-        folder.mkdir(parents=True, exist_ok=True)
-        if settings().passphrase_file is None and not (folder / "passphrase").exists():
-            handle = os.open(folder / "passphrase", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_urlsafe(24))
-        Keystore.create(folder / "seed.json", read_passphrase(folder))
+        """A new home with a fresh seed."""
+        create_keys(folder)
         return cls(folder, network)
 
     @property
@@ -101,6 +97,34 @@ class Home:
             missing = Wei(wanted - free)
             self.sender.transact(f"{key}:approve", self.chain.ftns.approve(self.chain.vault.address, missing))
             self.sender.transact(f"{key}:deposit", self.chain.vault.deposit(self.address, missing))
+
+
+def create_keys(folder: Path) -> bytes:
+    """A fresh seed in its key file; without PRSM_PASSPHRASE_FILE its passphrase lies beside it, readable by its owner alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if settings().passphrase_file is None and not (folder / "passphrase").exists():
+        handle = os.open(folder / "passphrase", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(24))
+    return Keystore.create(folder / "seed.json", read_passphrase(folder)).seed
+
+
+@dataclass(frozen=True)
+class PublicKeys:
+    """What of a home's keys may be shown."""
+
+    did: str
+    wallet: str
+    vouchers: str
+
+
+def public_keys(folder: Path) -> PublicKeys:
+    """Open a home's key file for its public keys; no network is needed."""
+    if not (folder / "seed.json").exists():
+        raise HomeMissing(path=folder)
+    seed = Keystore.open(folder / "seed.json", read_passphrase(folder)).seed
+    wallet, vouchers = (PrivateKeySigner(wallet_key(seed, use)).address for use in ("wallet", "vouchers"))
+    return PublicKeys(Identity.from_seed(seed).did, wallet, vouchers)
 
 
 def read_passphrase(folder: Path) -> str:

@@ -148,26 +148,24 @@ class World:
             prover_token_file=str(self.folder / "prover" / "token"),
             homes={person: str(self.homes / person) for person in PEOPLE},
         )
-        report("homes and money")
-        self._people(network, report)
+        report("homes, money and two operators")
+        with ThreadPoolExecutor(3) as pool:
+            people = pool.submit(self._people, network)
+            prepared = [
+                pool.submit(self._prepare_node, name, port, network)
+                for name, port in zip(NODES, ports.nodes, strict=True)
+            ]
+            nodes = []
+            for name, ready in zip(NODES, prepared, strict=True):
+                ready.result()
+                command = module("oracles", "run", "--home", str(self.folder / name))
+                nodes.append(self._run(started, name, command, {"PRSM_STATE": str(self.state)}))
+            people.result()
         stores = [argument for person in PEOPLE for argument in ("--store", str(self.homes / person / "blocks.db"))]
         gateway = self._run(
             started, "gateway", module("prsm_protocol.content", *stores, "--listen", f"127.0.0.1:{ports.gateway}")
         )
-        processes.ready(prover)
-        report("two operators")
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda name, port: self._prepare_node(name, port, network), NODES, ports.nodes))
-        nodes = [
-            self._run(
-                started,
-                name,
-                module("oracles", "run", "--home", str(self.folder / name)),
-                {"PRSM_STATE": str(self.state)},
-            )
-            for name in NODES
-        ]
-        for process in (gateway, *nodes):
+        for process in (prover, gateway, *nodes):
             processes.ready(process)
         network.save(self.network_file)
         return network
@@ -220,7 +218,7 @@ class World:
             local_parameters(), rpc, development_account(0), self.folder / "deployment", registry=self.deployment_file
         )
 
-    def _people(self, network: Network, report: Report) -> None:
+    def _people(self, network: Network) -> None:
         """Homes with keys, and a gift for each from the development account that holds the local supply."""
         missing = [person for person in PEOPLE if not (self.homes / person / "seed.json").exists()]
         with ThreadPoolExecutor(2) as pool:

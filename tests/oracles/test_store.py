@@ -104,3 +104,34 @@ def test_damaged_store_is_refused(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     with pytest.raises(StoreDamaged):
         Store(path).check()
+
+
+@pytest.mark.parametrize("order", [("input", "accept"), ("accept", "input")])
+def test_input_and_assignment_meet_in_either_order(store: Store, order: tuple[str, ...]) -> None:
+    task = put(store)
+    for step in order:
+        if step == "input":
+            store.keep_input(task, b"words")
+        else:
+            store.accept(task)
+    row = store.task(task)
+    assert row is not None
+    assert row.work is Work.INPUT
+
+
+def test_input_before_the_assignment_waits_for_it(store: Store) -> None:
+    task = put(store)
+    store.keep_input(task, b"words")
+    row = store.task(task)
+    assert row is not None
+    assert row.work is Work.QUOTED
+
+
+@pytest.mark.parametrize("work", [Work.OUTPUT, Work.SIGNED, Work.UNABLE])
+def test_late_input_or_assignment_turns_nothing_back(store: Store, work: Work) -> None:
+    task = put(store, work=work)
+    store.keep_input(task, b"words")
+    store.accept(task)
+    row = store.task(task)
+    assert row is not None
+    assert row.work is work

@@ -1,4 +1,7 @@
-"""Questions as people might put them, written down before any rule that recognises them.
+"""Questions as people might put them: PARAPHRASES were written down before the rules, SECOND and THIRD after them.
+
+Rules were mended after SECOND, so only THIRD (26 questions, one of them wrong) says how they do on questions never seen; it is
+too small to show a share of silent errors of 1 %, and the bound below is one over all three groups.
 
 Four settings: biopsies (two text classes), wines (three classes), machines (a made-up table with text labels), and no table.
 `retrieve` questions come with documents. Several kinds in one question are joined by "+". Where a prediction is explained the
@@ -106,7 +109,15 @@ PARAPHRASES = {
     ],
 }
 
-BIOPSY_COLUMNS = ("mean radius", "mean texture", "mean area", "worst area", "worst concave points", "radius error", "diagnosis")
+BIOPSY_COLUMNS = (
+    "mean radius",
+    "mean texture",
+    "mean area",
+    "worst area",
+    "worst concave points",
+    "radius error",
+    "diagnosis",
+)
 WINE_COLUMNS = ("alcohol", "malic acid", "ash", "magnesium", "color intensity", "proline", "cultivar")
 MACHINE_COLUMNS = ("temperature", "vibration", "pressure", "running hours", "condition")
 SUBJECTS = {
@@ -118,7 +129,69 @@ SUBJECTS = {
     "NO_TABLE": Subject((), ("diagnosis", "cultivar"), ("benign", "malignant"), ("biopsy student",), 0, 0),
     "DOCUMENTS": Subject((), ("diagnosis",), ("benign", "malignant"), ("biopsy student",), 0, 2),
 }
+# Written against the finished rules. Of SECOND, 9 of 28 failed; general features were mended, no sentence got a rule. THIRD
+# came after that, and nothing was mended for it: its one failure is still there.
+SECOND = [
+    ("BIOPSIES", "Can you tell which lumps are benign?", "predict"),
+    ("BIOPSIES", "I need a diagnosis for these eight people.", "predict"),
+    ("BIOPSIES", "What would your model say about the patients in cases.csv?", "predict"),
+    ("BIOPSIES", "Run the classifier on my data.", "predict"),
+    ("BIOPSIES", "Which variables had the biggest say in the diagnosis?", "predict+explain"),
+    ("BIOPSIES", "Justify the prediction for the first row.", "predict+explain"),
+    ("BIOPSIES", "What made you call number 4 malignant?", "predict+explain"),
+    ("BIOPSIES", "Rank the features by importance.", "predict+explain"),
+    ("BIOPSIES", "Could a logistic regression match the neural network?", "compare"),
+    ("BIOPSIES", "Is there any real gap between the two models?", "compare"),
+    ("BIOPSIES", "Which of the classifiers should I trust?", "compare"),
+    ("BIOPSIES", "Test whether the linear model is significantly worse.", "compare"),
+    ("BIOPSIES", "Are the cases malignant, and would a linear model say the same?", "predict+compare"),
+    ("WINES", "Tell me the cultivars.", "predict"),
+    ("WINES", "Work out which cultivar every bottle belongs to and what it depends on.", "predict+explain"),
+    ("WINES", "How high is the average proline?", "calculate"),
+    ("WINES", "add up the magnesium column", "calculate"),
+    ("WINES", "Does alcohol matter for the cultivar?", "predict+explain"),
+    ("MACHINES", "Will any of the machines be worn out?", "predict"),
+    ("MACHINES", "Which machines need attention because they are worn out?", "predict"),
+    ("MACHINES", "What is behind the worn out verdicts?", "predict+explain"),
+    ("MACHINES", "What's the average temperature and pressure?", "calculate"),
+    ("NO_TABLE", "compute 7 * (8 + 1)", "calculate"),
+    ("NO_TABLE", "Tell me a joke.", "write"),
+    ("NO_TABLE", "100 divided by 7", "calculate"),
+    ("DOCUMENTS", "What were the main findings?", "retrieve"),
+    ("DOCUMENTS", "Does the text mention a control group?", "retrieve"),
+    ("DOCUMENTS", "Summarise the conclusions.", "retrieve"),
+]
+THIRD = [
+    ("BIOPSIES", "Are any of those biopsies dangerous, i.e. malignant?", "predict"),
+    ("BIOPSIES", "Could you go through the list and tell me who is benign?", "predict"),
+    ("BIOPSIES", "Please screen the samples.", "predict"),
+    ("BIOPSIES", "Give me the diagnosis plus the reasons for it.", "predict+explain"),
+    ("BIOPSIES", "On which measurements is the diagnosis based?", "predict+explain"),
+    ("BIOPSIES", "How strongly does worst area influence the result?", "predict+explain"),
+    ("BIOPSIES", "Is a simple linear classifier enough, or do I need the network?", "compare"),
+    ("BIOPSIES", "How often do the two classifiers contradict each other?", "compare"),
+    ("BIOPSIES", "Which is more reliable, the linear model or the network?", "compare"),
+    ("BIOPSIES", "Which rows are malignant? Explain. Compare with the linear model.", "predict+explain+compare"),
+    ("WINES", "Identify the cultivar.", "predict"),
+    ("WINES", "Which cultivar do rows 1 to 8 belong to?", "predict"),
+    ("WINES", "What distinguishes cultivar 1 from the rest: alcohol or proline?", "predict+explain"),
+    ("WINES", "smallest ash value", "calculate"),
+    ("WINES", "What do the color intensity values sum to?", "calculate"),
+    ("WINES", "Is the network more accurate than the linear model?", "compare"),
+    ("MACHINES", "Flag every machine that is worn out.", "predict"),
+    ("MACHINES", "Which machines are healthy, and for what reason?", "predict+explain"),
+    ("MACHINES", "Does vibration decide the condition?", "predict+explain"),
+    ("MACHINES", "mean temperature", "calculate"),
+    ("MACHINES", "Who wins, the network or the linear one?", "compare"),
+    ("NO_TABLE", "(3+4)^2", "calculate"),
+    ("NO_TABLE", "Translate good morning into French.", "write"),
+    ("NO_TABLE", "Tell me about 3 famous painters.", "write"),
+    ("DOCUMENTS", "Which centres took part?", "retrieve"),
+    ("DOCUMENTS", "What is the mean age of the patients?", "retrieve"),
+]
+
 CASES = [(setting, text, kinds) for setting in SUBJECTS for text, kinds in PARAPHRASES[setting]]
+CASES += SECOND + THIRD
 
 
 def answer(setting, text):
@@ -130,7 +203,7 @@ def answer(setting, text):
 def test_paraphrases_are_recognised():
     wrong = [(text, answer(s, text), kinds) for s, text, kinds in CASES if answer(s, text)[0] != kinds]
     silent = [entry for entry in wrong if entry[1][1]]
-    assert len(CASES) >= 60
+    assert len(CASES) >= 120
     assert len(wrong) <= 0.05 * len(CASES), wrong
     assert len(silent) <= 0.01 * len(CASES), silent
 

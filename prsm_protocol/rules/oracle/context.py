@@ -2,11 +2,12 @@
 
 Nothing in a context comes from a block, so a proof survives a reorganisation; change any of the five and the proof is
 worthless.
+
+Ethereum's hash is imported where it is used: its libraries take half a second to load, and a process that makes a proof
+needs `limbs` alone.
 """
 
 from __future__ import annotations
-
-from prsm_protocol.rules.eip712 import keccak, struct_hash, word
 
 CONTEXT_TYPE = "Context(uint256 chainId,address hub,bytes32 request,bytes32 circuitId,address operator)"
 LIMBS = 11
@@ -17,11 +18,15 @@ LIMB_BITS = 24
 
 def request(job_id: bytes, salt: int) -> bytes:
     """What a task asks for: keccak of its job and its assignment's salt."""
+    from prsm_protocol.rules.eip712 import keccak, word
+
     return keccak(word("bytes32", job_id, "jobId") + word("uint256", salt, "salt"))
 
 
 def context(chain_id: int, hub: str, request: bytes, circuit_id: bytes, operator: str) -> bytes:
     """The 32 bytes that a proof must carry to count for this delivery and no other."""
+    from prsm_protocol.rules.eip712 import struct_hash
+
     return struct_hash(CONTEXT_TYPE, (chain_id, hub, request, circuit_id, operator))
 
 

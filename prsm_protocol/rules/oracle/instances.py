@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from prsm_protocol.errors import UsageError
-from prsm_protocol.rules.eip712 import keccak
 from prsm_protocol.rules.oracle.circuit_hash import circuit_hash
 from prsm_protocol.rules.oracle.context import LIMBS, limbs
 from prsm_protocol.rules.poseidon import FIELD_ORDER
@@ -83,10 +82,13 @@ def check_salt(salt: Sequence[int]) -> tuple[int, ...]:
 
 def words_hash(words: Sequence[int]) -> bytes:
     """Keccak of words as the contracts pack them, 32 bytes each."""
+    # What eip712.keccak calls in the end, without the wallet's libraries around it: a proving process loads this file.
+    from eth_hash.auto import keccak
+
     for index, word in enumerate(words):
         if not 0 <= word < FIELD_ORDER:
             raise WordOutOfField(index=index, word=word)
-    return keccak(b"".join(word.to_bytes(32, "big") for word in words))
+    return bytes(keccak(b"".join(word.to_bytes(32, "big") for word in words)))
 
 
 def input_hash(layout: Layout, numbers: Sequence[int], salt: Sequence[int] = ()) -> bytes:
