@@ -8,6 +8,7 @@ import typer
 
 from prsm_protocol.cli.common import As, Ended, Json, app, out, print_json, reporting
 
+
 @app.command()
 def funds(person: As = "asker", as_json: Json = False) -> None:
     """Wallet, free balance and every lock of a home: owner, amount, release, claiming command."""

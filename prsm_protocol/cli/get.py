@@ -32,7 +32,9 @@ class OutputUnwritable(UsageError):
 @app.command()
 def get(
     cid: Annotated[str, typer.Argument(metavar="CID", help="of a file, a folder or a block")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="where to; default: a file named by the CID")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="where to; default: a file named by the CID")
+    ] = None,
     person: As = "asker",
     as_json: Json = False,
 ) -> None:

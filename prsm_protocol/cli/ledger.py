@@ -27,7 +27,9 @@ class VoucherNotPosted(LedgerError):
 
 @ledger.command()
 def show(
-    channel: Annotated[str | None, typer.Option(help="only this channel: its name or id, or the id's beginning")] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="only this channel: its name or id, or the id's beginning")
+    ] = None,
     person: As = "asker",
     as_json: Json = False,
 ) -> None:
@@ -56,7 +58,9 @@ def show(
             out.print(f"channel-{each.hex()[:12]}")
             for voucher in vouchers:
                 owed = format_ftns(int(str(voucher["cumulative_wei"])))
-                out.print(f"  {voucher['sequence']:4}  {owed} FTNS owed in all  block {voucher['message'] or '(not posted)'}")
+                out.print(
+                    f"  {voucher['sequence']:4}  {owed} FTNS owed in all  block {voucher['message'] or '(not posted)'}"
+                )
         if not found:
             out.print("no vouchers yet; a question or a distillation signs them")
 
@@ -98,7 +102,9 @@ def receipt(
             )  # fmt: skip
             return
         at = datetime.fromtimestamp(included.at, UTC)
-        out.print(f"voucher {sequence} of channel-{found.hex()[:12]} is in milestone {included.milestone} of {at:%Y-%m-%d %H:%M:%S} UTC")
+        out.print(
+            f"voucher {sequence} of channel-{found.hex()[:12]} is in milestone {included.milestone} of {at:%Y-%m-%d %H:%M:%S} UTC"
+        )
         out.print(f"  block 0x{included.id.hex()}; path of {len(inclusion.path)} hashes and milestone signatures hold")
 
 

@@ -57,7 +57,9 @@ def show(person: As = "asker", as_json: Json = False) -> None:
         out.print(f"  free    {format_ftns(free)} FTNS")
         if leaving.amount:
             ready = datetime.fromtimestamp(leaving.ready_at, UTC)
-            out.print(f"  exit    {format_ftns(leaving.amount)} FTNS at {ready:%Y-%m-%d %H:%M:%S} UTC (prsm claim exit)")
+            out.print(
+                f"  exit    {format_ftns(leaving.amount)} FTNS at {ready:%Y-%m-%d %H:%M:%S} UTC (prsm claim exit)"
+            )
 
 
 @vault.command()

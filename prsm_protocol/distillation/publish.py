@@ -21,7 +21,6 @@ from prsm_protocol.rules.oracle.tiers import Setup
 from prsm_protocol.rules.registry.lineage import AnchorKind
 from prsm_protocol.types import DAG_CBOR, Cid, CircuitRef, Listing, Signer, Steps, Waiting
 
-
 NOBODY = "0x" + "0" * 40
 
 

@@ -173,6 +173,19 @@ class StardustLedger:
     def capabilities(self) -> frozenset[Capability]:
         return frozenset({Capability.DATA, Capability.RECEIPTS, Capability.FEELESS})
 
+    def deliver(self, prepared: Prepared, timeout: timedelta = timedelta(seconds=60)) -> tuple[Prepared, Confirmation]:
+        """Post and wait until a milestone holds the message; one that was lost on the way is attached again.
+
+        Returns what was confirmed, whose id differs from `prepared` after a new attachment. The key stays.
+        """
+        deadline = datetime.now(UTC) + timeout
+        while True:
+            self.post(prepared)
+            known = self.wait(prepared.id, max(timedelta(0), deadline - datetime.now(UTC)))
+            if known.state is not State.LOST:
+                return prepared, known
+            prepared = self.reattach(prepared)
+
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def settled(self, id: MessageId) -> Confirmation | None:

@@ -34,6 +34,7 @@ from prsm_protocol.ledger.transport import LedgerBusy, LedgerUnavailable
 from prsm_protocol.types import Waiting, poll
 
 _KIND = "milestone"
+_DRAWS = 6  # Hornet gives two to eight tips a draw
 
 
 class CoordinatorRunning(LedgerError):
@@ -128,10 +129,17 @@ class Coordinator:
         return node if node >= index else None
 
     def _tips(self) -> list[bytes]:
-        try:
-            return self._rest.tips()
-        except LedgerBusy:  # Hornet answers 503 while nothing hangs on the last milestone
-            return []
+        """Tips that no milestone references yet. Hornet draws at random, also among referenced ones: it is asked often.
+
+        A block that is never drawn is orphaned after the depth limit, and its sender must attach it again.
+        """
+        found: dict[bytes, None] = {}
+        for _ in range(_DRAWS):
+            try:
+                found.update(dict.fromkeys(self._rest.tips()))
+            except LedgerBusy:  # Hornet answers 503 while nothing hangs on the last milestone
+                break
+        return [each for each in found if self._rest.metadata(each).milestone is None]
 
 
 def _lock(home: Path) -> int:

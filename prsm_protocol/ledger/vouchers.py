@@ -18,7 +18,7 @@ from typing import Protocol
 from prsm_protocol.errors import LedgerError, PrsmError
 from prsm_protocol.ledger.archive import Archive
 from prsm_protocol.ledger.inclusion import Inclusion
-from prsm_protocol.ledger.messages import DagLedger, Kind, Message, MessageId, MessageKey, Prepared, tag_of
+from prsm_protocol.ledger.messages import DagLedger, Kind, Message, MessageId, MessageKey, Prepared, State, tag_of
 from prsm_protocol.ledger.transport import NodeRefused
 from prsm_protocol.ledger.voucher_message import SignedVoucher, read_voucher, voucher_message
 from prsm_protocol.rules.channel import vouchers as rules
@@ -175,10 +175,13 @@ class VoucherBook:
         if stored[0] is not None:
             prepared = Prepared(MessageKey(stored[2]), MessageId(stored[0]), stored[1])
             try:
-                return ledger.post(prepared)
-            except NodeRefused:
-                # Its parents have become too old: the same message is attached anew.
-                return ledger.post(self._prepare(ledger, signed))
+                ledger.post(prepared)
+                if ledger.status(prepared.id).state is not State.LOST:
+                    return prepared.id
+            except NodeRefused:  # its parents have become too old
+                pass
+            # No milestone took it in time: the same message is attached anew.
+            return ledger.post(self._prepare(ledger, signed))
         return ledger.post(self._prepare(ledger, signed))
 
     def _prepare(self, ledger: DagLedger, signed: SignedVoucher) -> Prepared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from prsm_protocol.rules.channel.vouchers import ChannelTerms, channel_id
 from prsm_protocol.types import Cid, Steps, Waiting, Wei
 from prsm_protocol.workflow.home import Home
 
+SEEN_SECONDS = 20
 CLOSE_SECONDS = 3_600
 """How long a payee has to land its last voucher once we start to close: an hour, against sleeping nodes."""
 
@@ -167,6 +169,18 @@ class HomeChannels:
         return self._home.chain.channels.channel(channel.id).settled
 
     def _post(self, url: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
+        """A signed request. A node that does not see a fresh channel yet is asked again until it has read the block."""
+        end = time.monotonic() + SEEN_SECONDS
+        pause = threading.Event()
+        while True:
+            try:
+                return self._post_once(url, path, body, headers)
+            except NodeRefusedRows as error:
+                if error.values["refusal"] != "ChannelUnknown" or time.monotonic() > end:
+                    raise
+            pause.wait(0.25)
+
+    def _post_once(self, url: str, path: str, body: bytes, headers: dict[str, str]) -> dict[str, Any]:
         signed = sign_headers(self._home.identity, "POST", path, body, time.time())
         try:
             answer = httpx.post(

@@ -300,3 +300,15 @@ def test_lost_message_is_told_and_can_be_attached_again(node, ledger, monkeypatc
     prepared = ledger.prepare(TAG, b"too old")
     monkeypatch.setattr(ledger.transport, "metadata", lambda _id: Metadata(None, None, True))
     assert ledger.wait(prepared.id, timedelta(seconds=1)).state is State.LOST
+
+
+def test_delivering_attaches_a_lost_message_again(node, ledger, monkeypatch):
+    from prsm_protocol.ledger.transport import Metadata
+
+    prepared = ledger.prepare(TAG, b"lost once")
+    real = ledger.transport.metadata
+    lost = Metadata(None, None, True)
+    monkeypatch.setattr(ledger.transport, "metadata", lambda id: lost if id == prepared.id else real(id))
+    delivered, known = ledger.deliver(prepared)
+    assert known.state is State.CONFIRMED
+    assert (delivered.key == prepared.key, delivered.id == prepared.id) == (True, False)

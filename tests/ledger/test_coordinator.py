@@ -18,7 +18,7 @@ from prsm_protocol.ledger.coordinator import (
 )
 from prsm_protocol.ledger.milestones import milestone_block, sign_milestone
 from prsm_protocol.ledger.rest import RestTransport
-from prsm_protocol.ledger.transport import LedgerBusy, LedgerUnavailable, MessageNotFound, NodeInfo
+from prsm_protocol.ledger.transport import LedgerBusy, LedgerUnavailable, MessageNotFound, Metadata, NodeInfo
 
 KEYS = [Ed25519PrivateKey.from_private_bytes(bytes([each]) * 32) for each in (1, 2)]
 NOW = 1_700_000_000
@@ -33,6 +33,7 @@ class ScriptedNode(RestTransport):
         self.blocks: list[bytes] = [milestone_block(first)]
         self.posts: list[bytes] = []
         self.tip: list[bytes] = []
+        self.referenced: set[bytes] = set()
         self.fails_before_post = self.fails_after_post = False
 
     def milestones(self) -> list[Milestone]:
@@ -56,6 +57,9 @@ class ScriptedNode(RestTransport):
         if not self.tip:
             raise LedgerBusy(retry_after=1)
         return self.tip
+
+    def metadata(self, id: bytes) -> Metadata:
+        return Metadata(1 if id in self.referenced else None, None, False)
 
     def white_flag(self, index, timestamp, parents, previous):
         return bytes([index]) * 32, bytes(32)
@@ -92,6 +96,14 @@ def test_step_takes_seven_tips_beside_the_last_milestone(node, tmp_path):
     node.tip = [bytes([each]) * 32 for each in range(1, 9)]
     coordinator = Coordinator(node, tmp_path, KEYS)
     assert len(coordinator.step(NOW).parents) == 8
+    coordinator.close()
+
+
+def test_step_leaves_out_tips_that_a_milestone_references_already(node, tmp_path):
+    node.tip = [b"\x01" * 32, b"\x02" * 32]
+    node.referenced = {b"\x01" * 32}
+    coordinator = Coordinator(node, tmp_path, KEYS)
+    assert coordinator.step(NOW).parents == tuple(sorted([b"\x02" * 32, codec.block_id(node.blocks[0])]))
     coordinator.close()
 
 

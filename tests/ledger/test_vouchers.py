@@ -14,7 +14,7 @@ from prsm_protocol.ledger import inclusion
 from prsm_protocol.ledger.archive import Archive
 from prsm_protocol.ledger.client import StardustLedger
 from prsm_protocol.ledger.inclusion import network_id
-from prsm_protocol.ledger.messages import EnvelopeInvalid, Kind, seal_envelope, tag_of
+from prsm_protocol.ledger.messages import Confirmation, EnvelopeInvalid, Kind, State, seal_envelope, tag_of
 from prsm_protocol.ledger.node.process import NodeProcess
 from prsm_protocol.ledger.transport import NodeRefused
 from prsm_protocol.ledger.usage import Meter, UsageEntry
@@ -317,6 +317,23 @@ def test_voucher_whose_parents_are_too_old_is_attached_anew(payer, channel, node
     archive.sync()
     assert len(archive.since(tag_of(Kind.VOUCHER, channel))) == 2
     assert payer.collect(archive, lambda *_what: []).receipts == 1
+
+
+class Losing(StardustLedger):
+    """Says of one message that no milestone will take it."""
+
+    lost: bytes = b""
+
+    def status(self, id):
+        return Confirmation(State.LOST) if id == self.lost else super().status(id)
+
+
+def test_voucher_that_was_lost_is_attached_anew(payer, channel, node):
+    with Losing([node.url]) as ledger:
+        payer.sign_next(channel, [a_line(1)], PAYER, key="a", quote=asked)
+        ledger.lost = payer.post(ledger, channel, 1)
+        assert payer.post(ledger, channel, 1) != ledger.lost
+        assert payer.voucher(channel, 1).message != ledger.lost
 
 
 def test_vouchers_that_overtook_each_other_are_all_read(payer, payee, channel, ledger, archive):

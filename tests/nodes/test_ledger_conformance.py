@@ -93,9 +93,7 @@ def sync_to(archive: Archive, milestone: int | None) -> None:
 
 
 def test_message_is_posted_confirmed_and_read_back(ledger):
-    prepared = ledger.prepare(TAG, b"hello")
-    assert ledger.post(prepared) == prepared.id
-    known = ledger.wait(prepared.id)
+    prepared, known = ledger.deliver(ledger.prepare(TAG, b"hello"))
     message = ledger.read(prepared.id)
     assert known.state is State.CONFIRMED
     assert (message.data, message.milestone, message.at) == (b"hello", known.milestone, known.at)
@@ -114,8 +112,9 @@ def test_unmodified_sdk_posts_and_waits(subject):
 
 
 def test_archive_reads_messages_back_with_receipts(ledger, subject, tmp_path):
-    posted = [ledger.post(ledger.prepare(TAG + b"/archive", bytes([number]))) for number in range(5)]
-    last = max(ledger.wait(id).milestone or 0 for id in posted)
+    delivered = [ledger.deliver(ledger.prepare(TAG + b"/archive", bytes([number]))) for number in range(5)]
+    posted = [prepared.id for prepared, _ in delivered]
+    last = max(known.milestone or 0 for _, known in delivered)
     archive = Archive(ledger.rest, tmp_path / "archive.sqlite", [TAG], subject.trust)
     sync_to(archive, last)
     found = archive.since(TAG + b"/archive")
@@ -130,8 +129,8 @@ def test_archive_reads_messages_back_with_receipts(ledger, subject, tmp_path):
 
 
 def test_json_of_blocks_and_milestones_is_ours(ledger, http):
-    id = ledger.post(ledger.prepare(TAG, b"form"))
-    index = ledger.wait(id).milestone
+    prepared, known = ledger.deliver(ledger.prepare(TAG, b"form"))
+    id, index = prepared.id, known.milestone
     raw = http.get(f"{CORE}/blocks/0x{id.hex()}", headers={"Accept": BINARY}).content
     assert codec.encode(codec.decode(raw)) == raw
     assert http.get(f"{CORE}/blocks/0x{id.hex()}").json() == block_to_json(codec.decode(raw))
@@ -142,8 +141,7 @@ def test_json_of_blocks_and_milestones_is_ours(ledger, http):
 
 
 def test_metadata_has_the_same_fields(ledger, http):
-    id = ledger.post(ledger.prepare(TAG, b"metadata"))
-    ledger.wait(id)
+    id = ledger.deliver(ledger.prepare(TAG, b"metadata"))[0].id
     answer = http.get(f"{CORE}/blocks/0x{id.hex()}/metadata").json()
     assert {name: type(value) for name, value in answer.items()} == {
         "blockId": str,
@@ -156,8 +154,8 @@ def test_metadata_has_the_same_fields(ledger, http):
 
 
 def test_white_flag_index_is_the_place_in_our_order(ledger, http, subject, tmp_path):
-    id = ledger.post(ledger.prepare(TAG + b"/place", b""))
-    milestone = ledger.wait(id).milestone
+    prepared, known = ledger.deliver(ledger.prepare(TAG + b"/place", b""))
+    id, milestone = prepared.id, known.milestone
     archive = Archive(ledger.rest, tmp_path / "archive.sqlite", [TAG + b"/place"], subject.trust)
     sync_to(archive, milestone)
     assert archive.receipt(id).leaf == http.get(f"{CORE}/blocks/0x{id.hex()}/metadata").json()["whiteFlagIndex"]
