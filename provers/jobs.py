@@ -86,8 +86,9 @@ class Jobs:
                 if left.name not in open_ids:
                     shutil.rmtree(left, ignore_errors=True)
         self._forget_old()
-        for kind in ("prove", "build"):
-            Thread(target=self._loop, args=(kind,), name=f"jobs-{kind}", daemon=True).start()
+        for kind, count in (("prove", self._workshop.machine.threads), ("build", 1)):
+            for number in range(count):
+                Thread(target=self._loop, args=(kind,), name=f"jobs-{kind}-{number}", daemon=True).start()
         Thread(target=self._clock, name="jobs-clock", daemon=True).start()
 
     def stop(self) -> None:
@@ -238,7 +239,11 @@ class Jobs:
     def _prove(self, job: Job, values: dict[str, object], folder: Path, estimate: ProofEstimate) -> None:
         self._store.update(job.id, state="PROVE", step="PROVE")
         limit = max(MIN_SECONDS, 4 * estimate.seconds[1])
-        found = self._step(job, "prove", values, folder, estimate, limit, threads=self._workshop.machine.threads)
+        # Alone, a proof takes every core. With others waiting, one core each does more: starting, checking and the parts of a
+        # proof that run on one core then overlap.
+        others = sum(self._store.count(state) for state in ("QUEUED", "WITNESS", "PROVE", "CHECK")) - 1
+        threads = max(1, self._workshop.machine.threads // (1 + max(0, others)))
+        found = self._step(job, "prove", values, folder, estimate, limit, threads=threads)
         sync(folder / "proof.json")
         self._store.update(
             job.id,

@@ -22,7 +22,6 @@ them, under one of these branches:
 
 from __future__ import annotations
 
-
 _RESERVED = {"name", "values", "text", "exit_code", "args"}
 """Values of these names are read from `values`, since the attributes mean something else."""
 

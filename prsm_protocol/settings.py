@@ -28,13 +28,17 @@ class Settings(BaseSettings):
     home: Path | None = Field(default=None, description="the requester's home; default: the asker of the local world")
     network: str = Field(default="local", description="network whose registry is used")
     passphrase_file: Path | None = Field(default=None, description="file (0600) with the passphrase of the home's keys")
-    solc: Path | None = Field(default=None, description="folder with solc-v<version>; default: .tools/solc of the checkout")
+    solc: Path | None = Field(
+        default=None, description="folder with solc-v<version>; default: .tools/solc of the checkout"
+    )
     anvil: Path | None = Field(default=None, description="anvil binary; default: the npm package's, else on PATH")
     setup_cache: Path | None = Field(default=None, description="folder of proof set-up files shared by provers")
     chat_url: str | None = Field(default=None, description="OpenAI-compatible endpoint used instead of the local model")
     chat_model: str | None = Field(default=None, description="model name at that endpoint")
     chat_key_file: Path | None = Field(default=None, description="file (0600) with the endpoint's key")
-    models: Path | None = Field(default=None, description="folder of the bundled models; default: .tools/models of the checkout")
+    models: Path | None = Field(
+        default=None, description="folder of the bundled models; default: .tools/models of the checkout"
+    )
     data: Path | None = Field(default=None, description="folder of reference data for benchmarks")
 
     @property

@@ -215,7 +215,9 @@ class Steps(Protocol):
         """Yield (name, result) as each finishes, so that a slow branch holds nobody. An error is yielded as its value."""
         ...
 
-    def wait(self, waiting: Waiting, until: Callable[[], T | None], every: timedelta = timedelta(milliseconds=200)) -> T:
+    def wait(
+        self, waiting: Waiting, until: Callable[[], T | None], every: timedelta = timedelta(milliseconds=200)
+    ) -> T:
         """Store `waiting`, then ask `until` again and again; its first value that is not None is returned.
 
         Raises `DeadlinePassed` after the deadline; `until` is asked once more first, since a timer only wakes.
@@ -258,7 +260,9 @@ class Immediate:
                 error = future.exception()
                 yield futures[future], error if error is not None else future.result()
 
-    def wait(self, waiting: Waiting, until: Callable[[], T | None], every: timedelta = timedelta(milliseconds=200)) -> T:
+    def wait(
+        self, waiting: Waiting, until: Callable[[], T | None], every: timedelta = timedelta(milliseconds=200)
+    ) -> T:
         return poll(waiting, until, every)
 
     def report(self, progress: Progress) -> None:

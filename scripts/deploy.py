@@ -42,7 +42,9 @@ params_option = click.option(
     "--params", "params_path", type=click.Path(exists=True, path_type=Path), help="parameters file; default: local.yaml"
 )
 registry_option = click.option(
-    "--registry", type=click.Path(path_type=Path), help="registry file; default: by chain, local ones in the state folder"
+    "--registry",
+    type=click.Path(path_type=Path),
+    help="registry file; default: by chain, local ones in the state folder",
 )
 
 
@@ -85,7 +87,9 @@ def plan(account: Any, params_path: Path | None) -> None:
         raise click.ClickException(str(error)) from error
     decided.save(_plan_file(chain, decided.id))
     for step in decided.steps:
-        click.echo(f"{step.nonce:>5}  {step.contract:16} {step.address}  {step.init_code_hash[:18]}  {step.gas:>10,} gas")
+        click.echo(
+            f"{step.nonce:>5}  {step.contract:16} {step.address}  {step.init_code_hash[:18]}  {step.gas:>10,} gas"
+        )
     cost = decided.gas * decided.most_fee_wei
     click.echo(f"network {decided.network}, chain {decided.chain_id}, deployer {decided.deployer}")
     click.echo(f"at most {decided.gas:,} gas, {format_ftns(cost)} coin at {decided.most_fee_wei} wei a unit")

@@ -21,7 +21,9 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "journal.sqlite")
 
 
-def numbered(journal: Journal, key: str, *, account: str = "alice", floor: int = 0, content: bytes | None = None) -> int:
+def numbered(
+    journal: Journal, key: str, *, account: str = "alice", floor: int = 0, content: bytes | None = None
+) -> int:
     entry = journal.prepare_numbered(
         key, "transaction", account, content or key.encode(), floor, lambda n: Made(f"{key}#{n}".encode(), key.encode())
     )
@@ -173,9 +175,7 @@ def test_everything_that_was_returned_is_there_after_kill(tmp_path: Path) -> Non
     path = tmp_path / "journal.sqlite"
     root = Path(__file__).resolve().parent.parent
     writers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path), name], cwd=root, stdout=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), name], cwd=root, stdout=subprocess.PIPE, text=True)
         for name in ("one", "two")
     ]
     told: dict[str, int] = {}

@@ -73,9 +73,7 @@ class Channels(ContractClient):
     def channel(self, channel_id: bytes) -> Channel:
         found = self._one("channelOf", channel_id)
         assert isinstance(found, dict)
-        return Channel(
-            Wei(found["deposit"]), Wei(found["settled"]), found["closes_at"], ChannelStatus(found["status"])
-        )
+        return Channel(Wei(found["deposit"]), Wei(found["settled"]), found["closes_at"], ChannelStatus(found["status"]))
 
     def channel_id_of(self, terms: HasValues) -> bytes:
         return self._bytes("channelIdOf", terms)

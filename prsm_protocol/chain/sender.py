@@ -257,9 +257,7 @@ class Sender:
                 return error
             except errors.RpcRefused:
                 continue  # out of gas, or a block whose state the node has dropped
-        return errors.TransactionFailed(
-            hash="0x" + receipt.hash.hex(), gas_used=receipt.gas_used, gas_limit=fields.gas
-        )
+        return errors.TransactionFailed(hash="0x" + receipt.hash.hex(), gas_used=receipt.gas_used, gas_limit=fields.gas)
 
 
 @dataclass(frozen=True)

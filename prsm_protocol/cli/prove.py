@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from prsm_protocol.cli.circuit import Circuit, prover_of_world, read_rows
 from prsm_protocol.cli.common import Ended, Json, app, err, out, print_json, reporting
 from prsm_protocol.errors import UsageError
+
+if TYPE_CHECKING:
+    from prsm_protocol.distillation.circuit import Prover
 
 DEADLINE_SECONDS = 300
 NO_CONTEXT = "0x" + "00" * 32
@@ -69,8 +73,14 @@ def prove(
         path = output or Path(f"proof-{job['id'][:12]}.json")
         if path.exists():
             raise ProofFileExists(path=path)
-        shown = {"circuit": found["manifest"], "context": "0x" + bound.hex(), "proof": job["proof"], "words": job["inputs"],
-                 "outputs": job["outputs"], "input_hash": job["input_hash"], "output_hash": job["output_hash"]}  # fmt: skip
+        shown = {
+            "circuit": found["manifest"],
+            "context": "0x" + bound.hex(),
+            "input_hash": job["input_hash"],
+            "inputs": job["inputs"],
+            "outputs": job["outputs"],
+            "proof": job["proof"],
+        }
         path.write_text(json.dumps(shown, indent=1))
         opening = None
         if salt is not None:
@@ -107,10 +117,7 @@ def verify_proof(
         bound = _context(document["context"] if context is None else context)
         _, prover = prover_of_world()
         found = prover.circuit(circuit)
-        reason = _mismatch(found, document, bound)
-        if not reason:
-            answer = prover.verify(str(found["manifest"]), str(document["proof"]), document["words"])
-            reason = "" if answer["valid"] else str(answer["reason"] or "the verifier refuses it")
+        reason = _refusal(prover, found, document, bound)
         if as_json:
             print_json(
                 {
@@ -124,6 +131,16 @@ def verify_proof(
             out.print("valid" if not reason else f"NOT VALID: {reason}", markup=False)
         if reason:
             raise Ended(1)
+
+
+def _refusal(prover: Prover, found: dict[str, Any], document: dict[str, Any], context: bytes) -> str:
+    """Why the proof is not valid, or nothing."""
+    try:
+        words = _words(found, document, context)
+    except UsageError as refused:
+        return str(refused)
+    answer = prover.verify(str(found["manifest"]), str(document["proof"]), [str(word) for word in words])
+    return "" if answer["valid"] else str(answer["reason"] or "the verifier refuses it")
 
 
 def _context(text: str) -> bytes:
@@ -143,32 +160,26 @@ def _proof_file(path: Path) -> dict[str, Any]:
         raise ProofFileInvalid(path=path, reason=(error.strerror or str(error)).lower()) from None
     except ValueError:
         raise ProofFileInvalid(path=path, reason="it is not JSON") from None
-    texts = ("circuit", "context", "proof")
-    lists = ("words", "outputs")
-    if (
-        not isinstance(document, dict)
-        or any(not isinstance(document.get(name), str) for name in texts)
-        or any(not isinstance(document.get(name), list) for name in lists)
-        or any(not isinstance(word, str) or not word.isdecimal() for name in lists for word in document[name])
-    ):
-        raise ProofFileInvalid(path=path, reason="circuit, context, proof, words or outputs are missing")
+    if not isinstance(document, dict) or not all(_is_good(name, document.get(name)) for name in _FIELDS):
+        raise ProofFileInvalid(path=path, reason=f"one of {', '.join(_FIELDS)} is missing or malformed")
     return document
 
 
-def _mismatch(found: dict[str, Any], document: dict[str, Any], context: bytes) -> str:
-    """What the file names must stand in the words that are proved; the verifier alone would not notice."""
-    from prsm_protocol.rules.oracle.context import limbs
+_FIELDS = ("circuit", "context", "input_hash", "inputs", "outputs", "proof")
 
-    words, outputs = [int(word) for word in document["words"]], [int(word) for word in document["outputs"]]
-    count, tail = int(found["outputs"]), limbs(context)
-    if document["circuit"] != found["manifest"]:
-        return f"it is a proof of circuit {document['circuit']}"
-    if len(words) != found["words"] or len(outputs) != count:
-        return f"it has {len(words)} words, the circuit {found['words']}"
-    if found["input_visibility"] == "hashed":
-        proved_outputs, proved_tail = words[2 : 2 + count], words[2 + count :]
-    else:
-        proved_tail, proved_outputs = words[-count - len(tail) : -count], words[-count:]
-    if proved_tail != tail:
-        return "it is bound to another context"
-    return "" if proved_outputs == outputs else "the outputs it names are not the ones it proves"
+
+def _is_good(name: str, value: object) -> bool:
+    if name in ("inputs", "outputs"):
+        return isinstance(value, list) and all(isinstance(word, str) and word.isdecimal() for word in value)
+    if name == "circuit":
+        return isinstance(value, str)
+    return isinstance(value, str) and re.fullmatch(r"0x([0-9a-fA-F]{2})+", value) is not None
+
+
+def _words(found: dict[str, Any], document: dict[str, Any], context: bytes) -> list[int]:
+    """The instance words as the hub builds them: from what the file names, so a proof of anything else is refused."""
+    from prsm_protocol.rules.oracle.instances import Layout, instances
+
+    layout = Layout(int(found["inputs"]), int(found["outputs"]), found["input_visibility"] == "hashed")
+    inputs, outputs = ([int(word) for word in document[name]] for name in ("inputs", "outputs"))
+    return instances(layout, context, inputs, outputs, hash_word=int(document["input_hash"], 16))

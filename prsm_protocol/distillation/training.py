@@ -24,9 +24,7 @@ WEIGHT_DECAY = 1e-3
 
 
 class TrainingDiverged(DistillationError):
-    text = (
-        "training reached a loss that is not a number, twice; scale the data or report the seed {seed}"
-    )
+    text = "training reached a loss that is not a number, twice; scale the data or report the seed {seed}"
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,9 @@ class _Bert:
         scores = np.exp(scores - scores.max(axis=-1, keepdims=True))
         scores /= scores.sum(axis=-1, keepdims=True)
         seen = (scores @ value).transpose(0, 2, 1, 3).reshape(x.shape)
-        x = self._normalised(x + self._dense(seen, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm")
+        x = self._normalised(
+            x + self._dense(seen, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm"
+        )
         wide = _gelu(self._dense(x, f"{name}.intermediate.dense"))
         return self._normalised(x + self._dense(wide, f"{name}.output.dense"), f"{name}.output.LayerNorm")
 

@@ -10,7 +10,14 @@ from urllib.parse import urlsplit
 import httpx
 
 from prsm_protocol.errors import UsageError
-from prsm_protocol.models.base import ChatReply, ChatRequest, ModelBusy, ModelUnauthorised, ModelUnavailable, ReplyInvalid
+from prsm_protocol.models.base import (
+    ChatReply,
+    ChatRequest,
+    ModelBusy,
+    ModelUnauthorised,
+    ModelUnavailable,
+    ReplyInvalid,
+)
 from prsm_protocol.types import Usage
 
 
@@ -29,7 +36,9 @@ class HttpChat:
             raise EndpointInvalid(url=parts.hostname, reason="a key in an address is refused; use PRSM_CHAT_KEY_FILE")
         self.name = model
         self._url = url.rstrip("/")
-        self._http = httpx.Client(timeout=httpx.Timeout(timeout_seconds, connect=5), follow_redirects=False, trust_env=False)
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(timeout_seconds, connect=5), follow_redirects=False, trust_env=False
+        )
         if key:
             self._http.headers["Authorization"] = f"Bearer {key}"
 
@@ -42,7 +51,10 @@ class HttpChat:
             "seed": request.seed,
         }
         if request.schema is not None:
-            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": request.schema}}
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "strict": True, "schema": request.schema},
+            }
         begun = time.monotonic_ns()
         try:
             answer = self._http.post(f"{self._url}/chat/completions", json=body)
@@ -66,7 +78,11 @@ class HttpChat:
             raise ReplyInvalid(model=self.name, reason="no chat completion") from None
         if not isinstance(text, str):
             raise ReplyInvalid(model=self.name, reason="no text")
-        usage = Usage(input_tokens=int(used.get("prompt_tokens", 0)), output_tokens=int(used.get("completion_tokens", 0)), run_us=run_us)
+        usage = Usage(
+            input_tokens=int(used.get("prompt_tokens", 0)),
+            output_tokens=int(used.get("completion_tokens", 0)),
+            run_us=run_us,
+        )
         return ChatReply(text, str(choice.get("finish_reason") or "stop"), usage)
 
     def close(self) -> None:

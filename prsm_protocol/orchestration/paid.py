@@ -40,6 +40,8 @@ CHUNK = 128
 _CHAIN_LAG_SECONDS = 20
 _SPARE_SECONDS = 60
 """Added to a node's own estimate when a delivery time is asked for: clocks and confirmations differ."""
+_ROUNDED_SECONDS = 15
+"""Delivery times are told in steps of this size. Small, since the price of what a dead node took returns only after them."""
 
 Rows = Sequence[tuple[int, tuple[int, ...]]]
 
@@ -186,7 +188,7 @@ def _quoting(work: Work, node: PlanNode, served: Served, hand: Sequence[Part]) -
         work.payments.job_terms,
         work.payments.job_id,
         work.specs[node.id].digest,
-        -(-seconds // 60) * 60,  # whole minutes, so that a request repeated after a crash is the same request
+        -(-seconds // _ROUNDED_SECONDS) * _ROUNDED_SECONDS,
     )
 
 

@@ -49,7 +49,10 @@ def run(network: IntegerNetwork, words: Sequence[int]) -> list[int]:
         raise WeightsInvalid(reason=f"{len(values)} words for {network.inputs} inputs")
     half = 1 << (network.bits - 1)
     for layer in network.layers:
-        sums = [b + sum(w * x for w, x in zip(row, values, strict=True)) for row, b in zip(layer.weights, layer.bias, strict=True)]
+        sums = [
+            b + sum(w * x for w, x in zip(row, values, strict=True))
+            for row, b in zip(layer.weights, layer.bias, strict=True)
+        ]
         values = [((max(s, 0) if layer.relu else s) + half) >> network.bits for s in sums]
     return values
 
@@ -61,7 +64,8 @@ def to_block(network: IntegerNetwork) -> dict[str, object]:
         "kind": "integer_layers",
         "bits": network.bits,
         "layers": [
-            {"w": [list(row) for row in layer.weights], "b": list(layer.bias), "relu": layer.relu} for layer in network.layers
+            {"w": [list(row) for row in layer.weights], "b": list(layer.bias), "relu": layer.relu}
+            for layer in network.layers
         ],
     }
 

@@ -409,9 +409,7 @@ def keccak(data: bytes) -> bytes:
             for source, target, turn in _MOVES:
                 lane = lanes[source]
                 moved[target] = (lane << turn | lane >> (64 - turn)) & _MASK if turn else lane
-            lanes = [
-                moved[i] ^ (~moved[i - i % 5 + (i + 1) % 5] & moved[i - i % 5 + (i + 2) % 5]) for i in range(25)
-            ]
+            lanes = [moved[i] ^ (~moved[i - i % 5 + (i + 1) % 5] & moved[i - i % 5 + (i + 2) % 5]) for i in range(25)]
             lanes[0] ^= constant
     return b"".join(lane.to_bytes(8, "little") for lane in lanes[:4])
 
@@ -791,8 +789,7 @@ def shown(value: Fraction) -> str:
 # ── the chain ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 EVENT_TYPES = {
-    "EscrowOpened": "bytes32 indexed,address indexed,address indexed,uint96,"
-    "(address,address,bytes32,uint32,uint256)",
+    "EscrowOpened": "bytes32 indexed,address indexed,address indexed,uint96,(address,address,bytes32,uint32,uint256)",
     "EscrowToppedUp": "bytes32 indexed,address indexed,uint96",
     "TaskAssigned": "bytes32 indexed,bytes32 indexed,address indexed,"
     "(bytes32,address,address,bytes32[],bytes32,bytes32,bytes32,uint96,uint96,uint8,uint8,uint32,uint32,uint16,uint40,uint256)",

@@ -17,7 +17,11 @@ FOLDER = Path(abi.__file__).parent
 
 def test_exported_files_are_those_of_a_fresh_compile() -> None:
     fresh = export_abi.compile_contracts()
-    stale = [name for name, document in fresh.items() if (FOLDER / f"{name}.json").read_text() != export_abi.to_text(document)]
+    stale = [
+        name
+        for name, document in fresh.items()
+        if (FOLDER / f"{name}.json").read_text() != export_abi.to_text(document)
+    ]
     assert stale == [], "run scripts/export_abi.py"
 
 
@@ -39,8 +43,9 @@ def test_load_is_refused_for_a_contract_that_was_never_exported() -> None:
 def test_selectors_are_those_of_the_signatures() -> None:
     transfer = abi.load("FTNS").function("transfer", 2)
     assert transfer.selector == keccak(b"transfer(address,uint256)")[:4] == bytes.fromhex("a9059cbb")
-    assert abi.load("Escrow").function("open", 2).selector == (
-        keccak(b"open((address,address,bytes32,uint32,uint256),uint96)")[:4]
+    assert (
+        abi.load("Escrow").function("open", 2).selector
+        == (keccak(b"open((address,address,bytes32,uint32,uint256),uint96)")[:4])
     )
 
 
@@ -71,7 +76,8 @@ def test_answer_is_refused_when_the_address_holds_something_else(answer: bytes) 
 
 
 @pytest.mark.parametrize(
-    ("camel", "snake"), [("quoteUntil", "quote_until"), ("hub_", "hub"), ("_to", "to"), ("feeBps", "fee_bps"), ("a", "a")]
+    ("camel", "snake"),
+    [("quoteUntil", "quote_until"), ("hub_", "hub"), ("_to", "to"), ("feeBps", "fee_bps"), ("a", "a")],
 )
 def test_snake(camel: str, snake: str) -> None:
     assert abi.snake(camel) == snake

@@ -146,9 +146,7 @@ def test_operator_is_registered_with_stake_and_signer(
     assert not chain.operators.is_registered(accounts.stranger.address)
 
 
-def test_stake_leaves_after_its_delay(
-    chain: Chain, send: Send, advance: Advance, operator: PrivateKeySigner
-) -> None:
+def test_stake_leaves_after_its_delay(chain: Chain, send: Send, advance: Advance, operator: PrivateKeySigner) -> None:
     free = chain.vault.free_of(operator.address)
     send(operator, chain.operators.request_exit(Wei(20 * FTNS)))
     leaving = chain.operators.cover_of(operator.address)
@@ -333,9 +331,7 @@ def test_assignment_is_refused_with_the_signature_of_a_stranger(
 # ── channels ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_channel_is_opened_settled_and_closed(
-    chain: Chain, accounts: Accounts, send: Send, record: bytes
-) -> None:
+def test_channel_is_opened_settled_and_closed(chain: Chain, accounts: Accounts, send: Send, record: bytes) -> None:
     terms = ChannelTerms(
         payer=accounts.payer.address,
         payee=accounts.payee.address,
@@ -359,9 +355,7 @@ def test_channel_is_opened_settled_and_closed(
     assert chain.vault.free_of(accounts.payer.address) == VAULT_FTNS * FTNS - FTNS
 
 
-def test_voucher_of_a_stranger_is_refused_and_skipped_in_a_batch(
-    chain: Chain, accounts: Accounts, send: Send
-) -> None:
+def test_voucher_of_a_stranger_is_refused_and_skipped_in_a_batch(chain: Chain, accounts: Accounts, send: Send) -> None:
     payer, payee = accounts.payer.address, accounts.payee.address
     terms = ChannelTerms(payer, payee, payer, (), Wei(0), 60, 6)
     send(accounts.payer, chain.channels.open(terms, Wei(FTNS)))

@@ -28,9 +28,7 @@ def test_receipt_is_none_for_an_unknown_transaction(chain: Chain) -> None:
     assert not chain.knows(bytes(32))
 
 
-def test_receipt_says_which_events_there_were_when_one_is_missing(
-    chain: Chain, accounts: Accounts, send: Send
-) -> None:
+def test_receipt_says_which_events_there_were_when_one_is_missing(chain: Chain, accounts: Accounts, send: Send) -> None:
     receipt = send(accounts.payee, chain.ftns.transfer(accounts.buyer.address, Wei(FTNS)))
     with pytest.raises(EventAbsent) as refused:
         receipt.event("TaskPaid")

@@ -283,7 +283,13 @@ def test_module_deploys_from_the_command_line(tmp_path: Path) -> None:
     process = start_anvil(tmp_path / "chain", block_time=None)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "prsm_protocol.chain.deployment", process.url, str(tmp_path / "d" / "registry.json")],
+            [
+                sys.executable,
+                "-m",
+                "prsm_protocol.chain.deployment",
+                process.url,
+                str(tmp_path / "d" / "registry.json"),
+            ],
             cwd=Path(deployment.__file__).parents[2],
             capture_output=True,
             text=True,

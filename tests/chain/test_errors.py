@@ -125,7 +125,9 @@ def test_estimate_names_the_refusal(chain: Chain, accounts: Accounts) -> None:
     assert refused.value.values == {"free": 100_000 * FTNS, "amount": 200_000 * FTNS}
 
 
-def test_mined_receipt_names_the_refusal_every_time_it_is_asked(chain: Chain, accounts: Accounts, tmp_path: Path) -> None:
+def test_mined_receipt_names_the_refusal_every_time_it_is_asked(
+    chain: Chain, accounts: Accounts, tmp_path: Path
+) -> None:
     """A call that was fine when it was estimated and is refused when it is mined."""
     sender = Sender(chain, accounts.stranger, Journal(tmp_path / "j.sqlite"))
     call = too_much(chain, accounts)

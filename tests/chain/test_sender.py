@@ -168,9 +168,7 @@ def test_replace_raises_both_fees_under_the_same_nonce(
     assert chain.ftns.balance_of(accounts.buyer.address) == before + FTNS
 
 
-def test_confirm_finds_the_first_bytes_when_those_were_mined(
-    chain: Chain, accounts: Accounts, sender: Sender
-) -> None:
+def test_confirm_finds_the_first_bytes_when_those_were_mined(chain: Chain, accounts: Accounts, sender: Sender) -> None:
     first = sender.transact("gift", gift(chain, accounts))
     sender.replace("gift")
     assert sender.confirm("gift").hash == first.hash

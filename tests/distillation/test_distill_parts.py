@@ -11,10 +11,10 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_wine
 
 from prsm_protocol.content.table import DataUnreadable, Table, parse_table
-from prsm_protocol.distillation import export, safety
+from prsm_protocol.distillation import export, safety, student_search
 from prsm_protocol.distillation.evaluation import Evaluation, Score, label_of, score, score_answers
 from prsm_protocol.distillation.extraction import TeacherUnreliable, as_tensor, extract
-from prsm_protocol.distillation.request import DataUnfit, Dataset, TargetUnknown, prepare
+from prsm_protocol.distillation.request import Dataset, DataUnfit, TargetUnknown, prepare
 from prsm_protocol.distillation.student_search import NoStudentFits, multiplications, search
 from prsm_protocol.distillation.training import quantise, soft_loss, tensors, train
 from prsm_protocol.rules.integer_layers import IntegerNetwork, run
@@ -174,22 +174,16 @@ def test_parse_finds_the_delimiter(delimiter: str) -> None:
     assert (table.columns, table.rows, table.delimiter) == (("a", "b"), (("1", "2"),), delimiter)
 
 
-def test_search_refuses_what_cannot_be_proved() -> None:
+def test_search_refuses_what_cannot_be_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert multiplications(30, (16,), 1) == 496
     wide = "\n".join(
         [",".join([f"c{i}" for i in range(60)] + ["kind"])]
         + [",".join([str((row * (i + 3)) % 97) for i in range(60)] + [f"k{row % 50}"]) for row in range(1100)]
     )
     data = prepare(parse_table(wide.encode(), "wide.csv"), "kind", bits=BITS)
-    with pytest.raises(NoStudentFits):
-        from prsm_protocol.distillation import student_search
-
-        student_search_limit = student_search.MAX_MULTIPLICATIONS
-        student_search.MAX_MULTIPLICATIONS = 500
-        try:
-            search(data, torch.zeros(1100, 50), seed=1)
-        finally:
-            student_search.MAX_MULTIPLICATIONS = student_search_limit
+    monkeypatch.setattr(student_search, "MAX_MULTIPLICATIONS", 500)
+    with pytest.raises(NoStudentFits, match="fits 500 multiplications"):
+        search(data, torch.zeros(1100, 50), seed=1)
 
 
 def test_gate_refuses_licence_leak_and_loss(cancer: Dataset, teacher: LocalTeacher) -> None:

@@ -24,7 +24,10 @@ ASK = ChatRequest((Message("user", "Say yes."),), max_tokens=8)
 @pytest.fixture
 def endpoint() -> Iterator[tuple[str, dict[str, object]]]:
     """A loopback endpoint; tests set status and body and read what was asked."""
-    script: dict[str, object] = {"status": 200, "body": {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}}
+    script: dict[str, object] = {
+        "status": 200,
+        "body": {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]},
+    }
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

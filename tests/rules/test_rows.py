@@ -15,7 +15,9 @@ from prsm_protocol.types import Feature
 FEATURE = Feature("radius", "14.1", "3.5")
 
 
-@pytest.mark.parametrize(("cell", "word"), [("14.1", 0), ("17.6", 128), ("10.6", -128), ("14.113671875", 0), ("14.141015625", 2)])
+@pytest.mark.parametrize(
+    ("cell", "word"), [("14.1", 0), ("17.6", 128), ("10.6", -128), ("14.113671875", 0), ("14.141015625", 2)]
+)
 def test_word_rounds_half_to_even_at_seven_bits(cell: str, word: int) -> None:
     # 14.113671875 is exactly half a step above the mean; 14.141015625 is one and a half
     assert front.word(cell, FEATURE, 7) == (word, False)

@@ -41,9 +41,7 @@ def ape(tmp_path: Path, *arguments: str, host: str = "") -> subprocess.Completed
     if host:
         environment["APE_FOUNDRY_HOST"] = host
     command = [str(Path(sys.executable).parent / "ape"), "run", "deploy", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_plan_apply_and_verify_work_one_after_the_other(tmp_path: Path, running: AnvilProcess) -> None:

@@ -35,6 +35,10 @@ def test_ape_takes_the_contract_library_that_is_installed() -> None:
 
 def test_export_check_names_what_is_stale() -> None:
     done = subprocess.run(
-        [sys.executable, "scripts/export_abi.py", "--check", "FTNS"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "scripts/export_abi.py", "--check", "FTNS"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -169,7 +169,12 @@ class Builder:
 def listing(name: str, network: IntegerNetwork, weights: Cid, circuits: tuple[CircuitRef, ...]) -> Listing:
     features = tuple(
         Feature(text, mean, spread)
-        for text, mean, spread in (("radius", "14.1", "3.5"), ("texture", "12", "4"), ("area", "13", "5"), ("depth", "11", "2"))
+        for text, mean, spread in (
+            ("radius", "14.1", "3.5"),
+            ("texture", "12", "4"),
+            ("area", "13", "5"),
+            ("depth", "11", "2"),
+        )
     )
     unsigned = Listing(
         name=name,
@@ -211,7 +216,9 @@ def build(folder: Path, hooks: Hooks | None = None, keep: bundle.Keep = lambda k
     ))  # fmt: skip
 
     circuits = (CircuitRef(CIRCUIT, Cid.of(b"manifest"), Cid.of(b"key"), 1, "hashed"),)
-    weights = {name: b.put(dag_cbor.encode(integer_layers.to_block(net))) for name, net in (("deep", DEEP), ("flat", FLAT))}
+    weights = {
+        name: b.put(dag_cbor.encode(integer_layers.to_block(net))) for name, net in (("deep", DEEP), ("flat", FLAT))
+    }
     deep = listing("deep", DEEP, weights["deep"], circuits)
     flat = listing("flat", FLAT, weights["flat"], ())
     for each in (deep, flat):
@@ -232,7 +239,10 @@ def build(folder: Path, hooks: Hooks | None = None, keep: bundle.Keep = lambda k
     # ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────
     wanted = {
         "root": ("write", ()),
-        "predict": ("predict", (Check("rows", "/rows"), Check("labels", "/labels", {"labels": ["benign", "malignant"]}))),
+        "predict": (
+            "predict",
+            (Check("rows", "/rows"), Check("labels", "/labels", {"labels": ["benign", "malignant"]})),
+        ),
         "explain": ("explain", (Check("sum", "/attributions"),)),
         "compare": ("compare", (Check("recompute"),)),
         "compare.a": ("predict", (Check("rows", "/rows"), Check("labels", "/labels"))),
@@ -251,7 +261,9 @@ def build(folder: Path, hooks: Hooks | None = None, keep: bundle.Keep = lambda k
     }
     nodes["root"] = replace(nodes["root"], budget=Wei(2 * FTNS))
     nodes["predict"] = replace(nodes["predict"], budget=Wei(FTNS))
-    edges = tuple(blocks.Edge(a, c) for a, c in (("predict", "explain"), ("compare.a", "compare"), ("compare.b", "compare")))
+    edges = tuple(
+        blocks.Edge(a, c) for a, c in (("predict", "explain"), ("compare.a", "compare"), ("compare.b", "compare"))
+    )
     planned = b.put(Decision("plan", blocks.DecidedBy("rule", "planner"), (), "root", 1_000_000, (spare,)))
     b.event("run_started", question_ref)
     b.event("decision_made", planned)
@@ -288,7 +300,12 @@ def build(folder: Path, hooks: Hooks | None = None, keep: bundle.Keep = lambda k
         bound = context_rules.context(CHAIN_ID, address("hub"), request, CIRCUIT, OPERATOR)
         proof = digest(f"proof {row}") * 40 + b"tail"
         hidden = [context_hash(bound)]
-        expected.append((proof, instances(LAYOUT, bound, hidden, field_words, hash_word=int.from_bytes(assignment.input_hash, "big"))))
+        expected.append(
+            (
+                proof,
+                instances(LAYOUT, bound, hidden, field_words, hash_word=int.from_bytes(assignment.input_hash, "big")),
+            )
+        )
         receipt = Receipt(
             job=job, task=task, listing=deep.cid, input=Cid.of(dag_cbor.encode(given)).digest, output=result_digest,
             usage=Usage(rows=1), charged=price, tier="proved", proof=Cid.of(proof), public_values=None, circuit=CIRCUIT,
@@ -324,7 +341,9 @@ def build(folder: Path, hooks: Hooks | None = None, keep: bundle.Keep = lambda k
     spent = Wei(price * len(receipts))
     sources: dict[str, Source] = {}
 
-    def finish(node: str, payload: dict[str, Any], tier: str, table: str, used: tuple[Listing, ...], **more: Any) -> None:
+    def finish(
+        node: str, payload: dict[str, Any], tier: str, table: str, used: tuple[Listing, ...], **more: Any
+    ) -> None:
         payload = b.at(f"output {node}", payload)
         passed = tuple(Verdict(check.name, True) for check in wanted[node][1])
         actor = NODE.did if tier == "proved" else RUN_KEY.did
@@ -346,7 +365,15 @@ def build(folder: Path, hooks: Hooks | None = None, keep: bundle.Keep = lambda k
         named = {row: predict.label(each, words, BITS) for row, words in words_of.items()}
         assert each.cid is not None
         payload = predict.block(
-            each.cid, tables["known"].digest, ready, words_of, named, close=[], tier="own", method="integer_layers", receipts=[]
+            each.cid,
+            tables["known"].digest,
+            ready,
+            words_of,
+            named,
+            close=[],
+            tier="own",
+            method="integer_layers",
+            receipts=[],
         )
         finish(node, payload, "own", "known.csv", (each,))
         sides.append([named[row] for row in ready.rows])
@@ -458,7 +485,9 @@ def _checksum(value: bytes) -> str:
     return str(to_checksum_address(value))
 
 
-def log(contract: str, signature: str, topics: list[bytes], types: list[str] = [], values: list[Any] = []) -> dict[str, Any]:  # noqa: B006
+def log(
+    contract: str, signature: str, topics: list[bytes], types: Sequence[str] = (), values: Sequence[Any] = ()
+) -> dict[str, Any]:
     return {
         "address": "0x" + CONTRACTS[contract].hex(),
         "topics": ["0x" + topic.hex() for topic in (keccak(text=signature), *topics)],
@@ -470,7 +499,11 @@ class FakeChain:
     """What an Ethereum node would answer about this run; the numbers stand in dictionaries that tests may change."""
 
     def __init__(
-        self, transactions: dict[bytes, list[dict[str, Any]]], job: bytes, proofs: list[tuple[bytes, list[int]]], tasks: list[bytes]
+        self,
+        transactions: dict[bytes, list[dict[str, Any]]],
+        job: bytes,
+        proofs: list[tuple[bytes, list[int]]],
+        tasks: list[bytes],
     ) -> None:
         self.transactions = transactions
         self.job = job
@@ -496,7 +529,9 @@ class FakeChain:
             from eth_abi import decode
 
             proof, words = decode(["bytes", "uint256[]"], data[4:])
-            return _word(int(data[:4] == keccak(text="verifyProof(bytes,uint256[])")[:4] and (proof, list(words)) in self.proofs))
+            return _word(
+                int(data[:4] == keccak(text="verifyProof(bytes,uint256[])")[:4] and (proof, list(words)) in self.proofs)
+            )
         raise ValueError("execution reverted")
 
     def answer(self, method: str, params: list[Any]) -> Any:

@@ -15,13 +15,17 @@ from prsm_protocol.types import DAG_CBOR, Cid, Receipt, Usage, VoucherRef, Wei
 LINK, SEALED = Cid.of(b"x"), Sealed(bytes(32), 7)
 SPEC = blocks.TaskSpec("predict", SEALED, (blocks.Input("table", LINK, "text/csv"),), None,
                        (blocks.Check("labels", "/labels", {"labels": ["a"]}, True),), "proved")  # fmt: skip
-GRAPH = blocks.TaskGraph("root", {"root": blocks.GraphNode(LINK, None, 3, Wei(10**30), 5)}, (blocks.Edge("a", "b", "data", "x"),), LINK)
+GRAPH = blocks.TaskGraph(
+    "root", {"root": blocks.GraphNode(LINK, None, 3, Wei(10**30), 5)}, (blocks.Edge("a", "b", "data", "x"),), LINK
+)
 ATTEMPT = blocks.Attempt(
     LINK, "n", 1, "router", "did:key:z", "failed", "own", model=blocks.ModelUse("m", LINK), sampling=blocks.Sampling(),
     output=SEALED, error=blocks.AttemptError("Broken", SEALED), quoted=Wei(2**90), receipts=(LINK,),
     verdicts=(blocks.Verdict("rows", True, "3"),),
 )  # fmt: skip
-DECISION = blocks.Decision("kind", blocks.DecidedBy("rule", "words"), (blocks.Option("a", 5, {"code": 1}),), None, None, (SEALED,))
+DECISION = blocks.Decision(
+    "kind", blocks.DecidedBy("rule", "words"), (blocks.Option("a", 5, {"code": 1}),), None, None, (SEALED,)
+)
 MESSAGE = blocks.MessageNode(None, "user", "data", SEALED)
 EVENT = blocks.Event(blocks.EventBody(bytes(16), 0, None, "run_started", SEALED, 1, 2, "did:key:z"), b"s")
 DELEGATION = blocks.Delegation(bytes(16), "did:a", "did:b", 9, b"s")
@@ -51,7 +55,8 @@ def test_receipt_has_its_own_pair_of_functions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("node", 3), ("number", "1"), ("quoted", bytes(31)), ("receipts", LINK), ("output", 5), ("usage", [])]
+    ("field", "value"),
+    [("node", 3), ("number", "1"), ("quoted", bytes(31)), ("receipts", LINK), ("output", 5), ("usage", [])],
 )
 def test_wrong_type_names_the_field(field: str, value: object) -> None:
     block = {**blocks.to_map(ATTEMPT), field: value}
@@ -76,7 +81,9 @@ def test_unknown_keys_are_no_error() -> None:
     assert blocks.decode(blocks.Delegation, dag_cbor.encode(block)) == DELEGATION
 
 
-@pytest.mark.parametrize(("block", "domain"), [(EVENT, "event"), (DELEGATION, "delegation"), (HEAD, "head"), (RECEIPT, "receipt")])
+@pytest.mark.parametrize(
+    ("block", "domain"), [(EVENT, "event"), (DELEGATION, "delegation"), (HEAD, "head"), (RECEIPT, "receipt")]
+)
 def test_signature_holds_in_its_domain_only(block: object, domain: str) -> None:
     signer = Identity.generate()
     signed = blocks.sign(block, signer)
@@ -94,6 +101,8 @@ def test_receipt_names_its_signer() -> None:
 def test_evidence_comes_back_with_its_tasks() -> None:
     task = evidence.TaskEvidence(LINK, (1, 2), {"price": bytes(32)}, {"signed_at": 5}, bytes(65), bytes(32), Wei(1), Wei(2), Wei(3),
                                  proof=b"proof", layout=evidence.LayoutEvidence(4, 1, True, 10), input=SEALED)  # fmt: skip
-    whole = evidence.Evidence(31337, {"escrow": bytes(20)}, None, (task,), (), evidence.AnchorEvidence(bytes(32), bytes(20), bytes(32)))
+    whole = evidence.Evidence(
+        31337, {"escrow": bytes(20)}, None, (task,), (), evidence.AnchorEvidence(bytes(32), bytes(20), bytes(32))
+    )
     root, parts = evidence.pack(whole)
     assert evidence.unpack(root, parts.__getitem__) == whole

@@ -28,7 +28,10 @@ def store(tmp_path: Path) -> TraceStore:
     spec = recorder.put(blocks.TaskSpec("write", question, (blocks.Input("public", PUBLIC_CID),), None, (), "own"))
     recorder.record("a", "run_started", spec)
     recorder.head(
-        blocks.RunHead(b"", "", question, "failed", None, "own", 0, b"", None, None, ZERO, ZERO, ZERO, ZERO, None, 1, 2), key
+        blocks.RunHead(
+            b"", "", question, "failed", None, "own", 0, b"", None, None, ZERO, ZERO, ZERO, ZERO, None, 1, 2
+        ),
+        key,
     )
     return store
 

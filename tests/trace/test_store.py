@@ -95,7 +95,9 @@ def test_fold_tells_graph_attempts_and_head(store: TraceStore) -> None:
     attempt = blocks.Attempt(spec, "root", 1, "calculate", asker.did, "accepted", "own")
     recorder.record("ended", "attempt_ended", recorder.put(attempt))
     zero = Wei(0)
-    head = blocks.RunHead(b"", "", goal, "answered", None, "own", 0, b"", None, None, zero, zero, zero, zero, None, 1, 2)
+    head = blocks.RunHead(
+        b"", "", goal, "answered", None, "own", 0, b"", None, None, zero, zero, zero, zero, None, 1, 2
+    )
     recorder.head(head, asker)
     fold = store.fold(RUN)
     assert fold.nodes == {"root": node}

@@ -287,7 +287,9 @@ def swap_shares(claim: dict[str, Any]) -> None:
 
 
 def turn_verdict(claim: dict[str, Any]) -> None:
-    assert "No difference is shown between deep and flat" in claim["text"] or "deep is better than flat" in claim["text"]
+    assert (
+        "No difference is shown between deep and flat" in claim["text"] or "deep is better than flat" in claim["text"]
+    )
     text = claim["text"].replace("No difference is shown between deep and flat", "flat is better than deep")
     claim["text"] = text.replace("deep is better than flat", "flat is better than deep")
 
@@ -565,7 +567,20 @@ def test_deep_nesting_in_a_block_is_false_not_a_crash(whole: Any) -> None:
     assert false_ones(checks) == {"V2", "V6"}
 
 
-VALUES: list[Any] = [None, True, -1, 2**62, b"", bytes(32), "", "x" * 50, [], [[]], {}, {"digest": b"", "size_class": 1}]
+VALUES: list[Any] = [
+    None,
+    True,
+    -1,
+    2**62,
+    b"",
+    bytes(32),
+    "",
+    "x" * 50,
+    [],
+    [[]],
+    {},
+    {"digest": b"", "size_class": 1},
+]
 
 
 def mutations(value: Any, numbers: random.Random) -> Any:
@@ -595,7 +610,6 @@ def test_malformed_blocks_are_false_or_unreadable_and_never_crash(whole: Any, mo
 
 def test_text_of_strangers_cannot_steer_the_terminal() -> None:
     assert verify.clean("a\x1b[31mred\u202eevil\x07") == "a?[31mred?evil?"
-
 
 
 def test_limits_are_kept(whole: Any, monkeypatch: pytest.MonkeyPatch) -> None:

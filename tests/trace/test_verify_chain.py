@@ -27,7 +27,9 @@ RECEIPT = verify.link_of(b"receipt")
 class Told(verify.Run):
     """A run as its file tells it, with nothing but what the chain is compared with."""
 
-    def __init__(self, head: dict[str, Any], told: dict[str, Any], receipt: dict[str, Any], task: dict[str, Any]) -> None:
+    def __init__(
+        self, head: dict[str, Any], told: dict[str, Any], receipt: dict[str, Any], task: dict[str, Any]
+    ) -> None:
         self.head, self.evidence, self.channels = head, told, told["channels"]
         self.heads = [(RECEIPT, head)]
         self._receipt, self._task = receipt, task
@@ -95,7 +97,12 @@ def told(chain: Chain, accounts: Accounts, send: Send, advance: Advance) -> Told
         "anchor": {"digest": ROOT, "by": raw(accounts.buyer.address), "tx": anchored.hash},
     }
     receipt = {"job": job, "task": task, "charged": amount(PRICE)}
-    shown = {"assignment": evidence.struct_map(assignment), "deliver_tx": delivered.hash, "paid_tx": paid.hash, **amounts}
+    shown = {
+        "assignment": evidence.struct_map(assignment),
+        "deliver_tx": delivered.hash,
+        "paid_tx": paid.hash,
+        **amounts,
+    }
     return Told(head, whole, receipt, shown)
 
 

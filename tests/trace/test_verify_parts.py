@@ -182,7 +182,11 @@ def test_ids_are_those_of_the_rules() -> None:
         replace(ASSIGNMENT, records=())
     )
     terms = escrow.JobTerms(ADDRESS, ADDRESS, b"q" * 32, 3600, 2**200)
-    job = {"chain_id": 1, "contracts": {"escrow": bytes.fromhex(ADDRESS[2:])}, "job": {"terms": evidence.struct_map(terms)}}
+    job = {
+        "chain_id": 1,
+        "contracts": {"escrow": bytes.fromhex(ADDRESS[2:])},
+        "job": {"terms": evidence.struct_map(terms)},
+    }
     assert verify.job_id(job) == escrow.job_id(1, ADDRESS, terms)
 
 
@@ -266,7 +270,9 @@ def test_layers_run_and_attribute_like_the_rules(network: IntegerNetwork, data: 
     output = data.draw(st.integers(0, network.outputs - 1))
     layers = as_layers(network)
     assert verify.run_layers(layers, network.bits, words) == integer_layers.run(network, words)
-    wanted = attribution.attribute_permutations(network, words, base, seed=b"s" * 32, row=3, output=output, permutations=5)
+    wanted = attribution.attribute_permutations(
+        network, words, base, seed=b"s" * 32, row=3, output=output, permutations=5
+    )
     found = verify.permutation_sums(layers, network.bits, words, base, b"s" * 32, 3, output, 5)
     assert found == (list(wanted.features), list(wanted.standard_errors), wanted.fx, wanted.fb)
 
@@ -278,7 +284,9 @@ def test_statistics_are_those_of_the_rules(first: int, second: int, equal: int) 
     differences = [1] * first + [-1] * second + [0] * equal + [0]
     random.Random(first).shuffle(differences)
     for draws in (40, 100):
-        assert verify.bootstrap_ppm(differences, b"t" * 32, draws) == statistics.bootstrap_interval(differences, b"t" * 32, draws)
+        assert verify.bootstrap_ppm(differences, b"t" * 32, draws) == statistics.bootstrap_interval(
+            differences, b"t" * 32, draws
+        )
 
 
 trees = st.recursive(
@@ -307,13 +315,17 @@ def test_calculations_are_evaluated_like_the_task_does(tree: Any) -> None:
     assert verify.shown(value) == calculate.shown(value)
 
 
-@pytest.mark.parametrize("tree", [["pow", "2", "20000"], ["pow", "10", ["pow", "10", "4"]], "1e99", "nan", "x", ["sqrt", "-1"]])
+@pytest.mark.parametrize(
+    "tree", [["pow", "2", "20000"], ["pow", "10", ["pow", "10", "4"]], "1e99", "nan", "x", ["sqrt", "-1"]]
+)
 def test_hostile_calculations_are_refused(tree: Any) -> None:
     with pytest.raises((ValueError, ArithmeticError)):
         verify.evaluate(["pow", tree, "9999"] if tree == ["pow", "10", ["pow", "10", "4"]] else tree)
 
 
-cells = st.one_of(st.decimals(-(10**6), 10**6, allow_nan=False).map(str), st.text(max_size=6), st.just(" 12.5 "), st.just("1e70"))
+cells = st.one_of(
+    st.decimals(-(10**6), 10**6, allow_nan=False).map(str), st.text(max_size=6), st.just(" 12.5 "), st.just("1e70")
+)
 
 
 @given(cells, st.decimals(-100, 100, places=4), st.decimals("0.001", 100, places=3), st.integers(4, 16))
@@ -332,7 +344,9 @@ def test_names_fold_like_the_question_does(name: str) -> None:
     assert verify.fold(name) == fold(name)
 
 
-@pytest.mark.parametrize(("classes", "words"), [(("a", "b"), [0]), (("a", "b"), [1]), (("a", "b", "c"), [3, 5, 5]), ((), [-777])])
+@pytest.mark.parametrize(
+    ("classes", "words"), [(("a", "b"), [0]), (("a", "b"), [1]), (("a", "b", "c"), [3, 5, 5]), ((), [-777])]
+)
 def test_labels_are_those_of_the_task(synthetic: Any, classes: tuple[str, ...], words: list[int]) -> None:
     listing: Listing = replace(synthetic._named("x"), classes=classes, target_mean="152.1", target_spread="77")
     block = {"classes": list(classes), "target_mean": "152.1", "target_spread": "77"}
@@ -340,7 +354,14 @@ def test_labels_are_those_of_the_task(synthetic: Any, classes: tuple[str, ...], 
 
 
 def test_values_are_shown_exactly_or_with_fifty_digits() -> None:
-    for value in (Fraction(1, 3), Fraction(1, 8), Fraction(-5), Fraction(10**60 + 1, 7), Fraction(1, 10**52), Fraction(0)):
+    for value in (
+        Fraction(1, 3),
+        Fraction(1, 8),
+        Fraction(-5),
+        Fraction(10**60 + 1, 7),
+        Fraction(1, 10**52),
+        Fraction(0),
+    ):
         assert verify.shown(value) == calculate.shown(value)
 
 

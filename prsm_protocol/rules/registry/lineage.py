@@ -39,9 +39,7 @@ class AnchorKind(IntEnum):
 class Registration(Struct):
     """What is registered. `derivative_bps` is the share that a direct descendant must give."""
 
-    TYPE: ClassVar[str] = (
-        "Registration(uint8 kind,bytes32 digest,address owner,uint16 royaltyBps,uint16 derivativeBps)"
-    )
+    TYPE: ClassVar[str] = "Registration(uint8 kind,bytes32 digest,address owner,uint16 royaltyBps,uint16 derivativeBps)"
 
     kind: int
     digest: bytes

@@ -79,9 +79,7 @@ def test_flatten_is_what_provenance_registers(
     chain.rpc("evm_revert", snapshot)
 
 
-def grow(
-    chain: Chain, accounts: Accounts, advance: Advance, steps: list[list[tuple[int, int]]], salt: bytes
-) -> None:
+def grow(chain: Chain, accounts: Accounts, advance: Advance, steps: list[list[tuple[int, int]]], salt: bytes) -> None:
     owner = accounts.owner.address
     registrations = [
         Registration(Kind.MODEL, eip712.keccak(salt + bytes([index])), owner, 100, 0) for index in range(len(steps))

@@ -65,7 +65,9 @@ def test_burnt_share_rounds_down(fee: int, records: int, each: int) -> None:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(price=prices, picks=st.lists(st.integers(0, 3), max_size=4))
-def test_split_is_what_royalties_books(chain: Chain, records: list[tuple[bytes, int]], price: int, picks: list[int]) -> None:
+def test_split_is_what_royalties_books(
+    chain: Chain, records: list[tuple[bytes, int]], price: int, picks: list[int]
+) -> None:
     chosen = [records[pick] for pick in picks]
     item = chain.royalties.abi.function("accrue", 2)
     call = Call(chain.royalties.address, item.encode([[record for record, _ in chosen], price]))
