@@ -20,7 +20,7 @@ find_python() {
 }
 
 command -v node >/dev/null || { echo "PRSM needs Node 20 or newer for the Solidity compiler; install it and run again" >&2; exit 2; }
-node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' \
+node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' \
   || { echo "Node $(node --version) is too old; PRSM needs 20 or newer" >&2; exit 2; }
 
 python=$(find_python)
