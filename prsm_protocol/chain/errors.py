@@ -65,6 +65,7 @@ class RevertedWithoutReason(ContractError):
 
 
 class EndpointUnreachable(ChainError):
+    exit_code = 6
     text = "the chain's endpoint {url} cannot be reached ({reason}); start it (prsm up) or set another"
 
 

@@ -13,6 +13,7 @@ from prsm_protocol.errors import LedgerError
 
 
 class LedgerUnavailable(LedgerError):
+    exit_code = 6
     text = "ledger node {url} did not answer within {seconds} s; check that it runs (`prsm up` starts the local one)"
 
 

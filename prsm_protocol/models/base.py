@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -58,9 +57,3 @@ class ChatModel(Protocol):
     def name(self) -> str: ...
 
     def chat(self, request: ChatRequest) -> ChatReply: ...
-
-
-class Embedder(Protocol):
-    def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        """Unit-length vectors, one a text."""
-        ...

@@ -25,6 +25,7 @@ from prsm_protocol.orchestration.record import (
     table_payload,
 )
 from prsm_protocol.orchestration.router import Route, route
+from prsm_protocol.orchestration.tasks.retrieve import Embedder
 from prsm_protocol.orchestration.work import Work, specs_of
 from prsm_protocol.rules.market import escrow
 from prsm_protocol.trace.recorder import Recorder
@@ -161,12 +162,14 @@ def answer(
     network: Network,
     chat: ChatModel | None = None,
     delivered: list[Delivered] | None = None,
+    embedder: Embedder | None = None,
 ) -> Answer:
     """Work the accepted estimate off and compile what came out. Locks the budget first where the plan costs something.
 
     `delivered` takes the checked results of paid work as they come, for whoever keeps the evidence.
     """
     work = _prepare(question, estimated, steps, pay, recorder, network, chat)
+    work.embedder = embedder
     if delivered is not None:
         work.deliveries = delivered
     _open(work, estimated)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from prsm_protocol.errors import PrsmError
+from prsm_protocol.errors import ModelError, PrsmError
 from prsm_protocol.orchestration import architect, guards
 from prsm_protocol.orchestration.claims import Source
 from prsm_protocol.orchestration.question import Choice, PlanNode
@@ -139,7 +139,16 @@ def _own_calculate(work: Work, node: PlanNode) -> Own:
 
 def _own_retrieve(work: Work, node: PlanNode) -> Own:
     documents = [item for item in work.question.documents if item.name in node.inputs]
-    return retrieve.block(work.question.text, documents), [], [("quote", True)]
+    try:
+        block = retrieve.block(work.question.text, documents, work.embedder)
+    except ModelError as error:
+        work.notes.append(f"The documents were searched by words alone: {error}.")
+        return retrieve.block(work.question.text, documents), [], [("quote", True)]
+    if work.embedder is not None and retrieve.too_long(retrieve.spans(documents)):
+        work.notes.append(
+            f"Only {retrieve.MEANING_WORDS:,} words were compared by meaning too; the rest by words alone."
+        )
+    return block, [], [("quote", True)]
 
 
 def _own_write(work: Work, node: PlanNode) -> Own:

@@ -17,6 +17,7 @@ from prsm_protocol.orchestration.question import NO_WEI, Choice, NotDone, Plan, 
 from prsm_protocol.orchestration.recognise import ChatModel
 from prsm_protocol.orchestration.record import decision, task_spec
 from prsm_protocol.orchestration.router import Candidate, NoEligibleModel, Route, Served
+from prsm_protocol.orchestration.tasks.retrieve import Embedder
 from prsm_protocol.rules.integer_layers import IntegerNetwork
 from prsm_protocol.trace import blocks
 from prsm_protocol.trace.recorder import Recorder
@@ -57,6 +58,7 @@ class Work:
     candidates: Sequence[Candidate]
     label_columns: Mapping[str, int | None]
     chat: ChatModel | None = None
+    embedder: Embedder | None = None
     health: Health = field(default_factory=Health)
     sources: dict[str, Source] = field(default_factory=dict)
     memo: dict[Cid, Source] = field(default_factory=dict)

@@ -19,16 +19,21 @@ from prsm_protocol.errors import WorkflowError
 from prsm_protocol.identity.requests import sign_headers
 from prsm_protocol.ledger.archive import Archive
 from prsm_protocol.ledger.client import StardustLedger
-from prsm_protocol.ledger.inclusion import Included, Inclusion, Trust, verify
+from prsm_protocol.ledger.inclusion import Included, Inclusion, Trust, network_id, verify
 from prsm_protocol.ledger.messages import Kind, tag_of
+from prsm_protocol.ledger.transport import LedgerBusy, LedgerUnavailable, NodeUnhealthy
 from prsm_protocol.ledger.voucher_message import SignedVoucher
 from prsm_protocol.ledger.vouchers import VoucherBook
 from prsm_protocol.rules.channel.usage import UsageLine
 from prsm_protocol.rules.channel.vouchers import ChannelTerms, channel_id
 from prsm_protocol.types import Cid, Steps, Waiting, Wei
 from prsm_protocol.workflow.home import Home
+from prsm_protocol.workflow.patience import RUN_SECONDS
 
 SEEN_SECONDS = 20
+_AWAY = (LedgerUnavailable, LedgerBusy, NodeUnhealthy)
+_POST_SECONDS = 5.0
+"""Between two posts of a voucher that no milestone holds yet: a milestone comes every second or ten."""
 CLOSE_SECONDS = 3_600
 """How long a payee has to land its last voucher once we start to close: an hour, against sleeping nodes."""
 
@@ -69,7 +74,7 @@ class HomeChannels:
             self._home.folder / "vouchers.db",
             chain_id=self._home.chain.chain_id,
             channels=self._address,
-            network=self.ledger.network_id,
+            network=network_id(self._home.network.ledger.network),
         )
 
     def close(self) -> None:
@@ -86,8 +91,9 @@ class HomeChannels:
         chain = self._home.chain
         found = channel_id(chain.chain_id, self._address, terms)
         if chain.channels.channel(found).status is ChannelStatus.NONE:
-            self._home.fund_vault(f"channel:{found.hex()}:fund", deposit)
-            self._home.sender.transact(f"channel:{found.hex()}:open", chain.channels.open(terms, deposit))
+            with self._home.money:
+                self._home.fund_vault(f"channel:{found.hex()}:fund", deposit)
+                self._home.sender.transact(f"channel:{found.hex()}:open", chain.channels.open(terms, deposit))
         state = chain.channels.channel(found)
         self.book.open(terms, state.deposit)
         self.book.update(
@@ -100,27 +106,44 @@ class HomeChannels:
         return OpenChannel(found, terms, state.deposit)
 
     def sign(self, channel: OpenChannel, key: str, lines: Sequence[UsageLine]) -> SignedVoucher:
-        """The voucher for these lines on top of the last, posted to the tangle; the same key is never signed twice."""
+        """The voucher for these lines on top of the last, posted to the tangle; the same key is never signed twice.
+
+        A tangle that is away stops no work: the voucher is kept here, and `inclusion` posts it when the tangle is back.
+        """
         signed = self.book.sign_next(
             channel.id, lines, self._home.voucher_key(), key=key, quote=lambda line: line.amount
         )
-        self.book.post(self.ledger, channel.id, signed.voucher.sequence)
+        self._post_voucher(channel.id, signed.voucher.sequence)
         return signed
 
-    def inclusion(self, channel: bytes, sequence: int, steps: Steps, seconds: int = 60) -> Inclusion:
+    def _post_voucher(self, channel: bytes, sequence: int) -> bool:
+        """Whether the tangle took it; a silent tangle is asked again later."""
+        try:
+            self.book.post(self.ledger, channel, sequence)
+        except _AWAY:
+            return False
+        return True
+
+    def inclusion(self, channel: bytes, sequence: int, steps: Steps, seconds: int = int(RUN_SECONDS)) -> Inclusion:
         """The receipt of a voucher read back from the tangle: proof that a milestone holds it, verified offline."""
         archive = self.archive(channel)
         tag = tag_of(Kind.VOUCHER, channel)
-        message = self.book.voucher(channel, sequence).message
+        posted_at = [time.monotonic() if self.book.voucher(channel, sequence).message is not None else 0.0]
 
         def confirmed() -> Inclusion | None:
-            archive.sync()
-            if any(each.id == message for each in archive.since(tag)):
-                assert message is not None
-                found = archive.receipt(message)
-                verify(found, self._trust())
-                return found
-            return None
+            if time.monotonic() - posted_at[0] > _POST_SECONDS:
+                self._post_voucher(channel, sequence)
+                posted_at[0] = time.monotonic()
+            message = self.book.voucher(channel, sequence).message
+            try:
+                archive.sync()
+            except _AWAY:
+                return None
+            if message is None or all(each.id != message for each in archive.since(tag)):
+                return None
+            found = archive.receipt(message)
+            verify(found, self._trust())
+            return found
 
         try:
             deadline = datetime.now(UTC) + timedelta(seconds=seconds)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 
-from prsm_protocol.chain import Chain, Deployment, PrivateKeySigner, Sender, connect
+from prsm_protocol.chain import Deployment, PrivateKeySigner, Sender
 from prsm_protocol.content import Retriever, Store
 from prsm_protocol.content.retrieve import NotFoundAnywhere
 from prsm_protocol.errors import WorkflowError
@@ -18,6 +20,7 @@ from prsm_protocol.journal import Journal
 from prsm_protocol.settings import settings
 from prsm_protocol.types import Cid, Wei
 from prsm_protocol.workflow.network import Network
+from prsm_protocol.workflow.patience import PatientChain, connect
 
 
 class PassphraseMissing(WorkflowError):
@@ -46,6 +49,8 @@ class Home:
         self._seed = Keystore.open(folder / "seed.json", read_passphrase(folder)).seed
         self.identity = Identity.from_seed(self._seed)
         self.wallet = PrivateKeySigner(wallet_key(self._seed, "wallet"))
+        self.money = threading.RLock()
+        """Held from bringing money to the Vault until it is locked: two runs must not lock the same money."""
         self.store = Store(folder / "blocks.db")
         self.retriever = Retriever(self.store, list(network.gateways))
 
@@ -60,7 +65,7 @@ class Home:
         return self.wallet.address
 
     @cached_property
-    def chain(self) -> Chain:
+    def chain(self) -> PatientChain:
         return connect(self.network.rpc, Deployment.load(Path(self.network.deployment)))
 
     @cached_property
@@ -91,12 +96,23 @@ class Home:
         return PrivateKeySigner(wallet_key(self._seed, "vouchers"))
 
     def fund_vault(self, key: str, wanted: Wei) -> None:
-        """Bring the Vault's free balance up to `wanted` from the wallet."""
-        free = self.chain.vault.free_of(self.address)
-        if free < wanted:
-            missing = Wei(wanted - free)
-            self.sender.transact(f"{key}:approve", self.chain.ftns.approve(self.chain.vault.address, missing))
-            self.sender.transact(f"{key}:deposit", self.chain.vault.deposit(self.address, missing))
+        """Bring the Vault's free balance up to `wanted` from the wallet.
+
+        A deposit that was prepared before a crash is brought to its end first, whatever it was worth: what is missing may
+        be another amount by now, and the journal gives one key to one transaction.
+        """
+        for turn in count():
+            deposit = f"{key}:{turn}:deposit"
+            if self.sender.knows(deposit):
+                self.sender.send(deposit)
+                self.sender.confirm(deposit)
+                continue
+            missing = Wei(max(0, wanted - self.chain.vault.free_of(self.address)))
+            if not missing:
+                return
+            approve = self.chain.ftns.approve(self.chain.vault.address, missing)
+            self.sender.transact(f"{key}:{turn}:approve:{missing}", approve)
+            self.sender.transact(deposit, self.chain.vault.deposit(self.address, missing))
 
 
 def create_keys(folder: Path) -> bytes:

@@ -29,7 +29,7 @@ def patiently(
     seconds: float,
     away: tuple[type[PrsmError], ...],
     what: str,
-    report: Report = lambda _: None,
+    report: Report,
 ) -> T:
     """Call until it does not fail with one of `away`; the last failure is raised when the time is over."""
     end = time.monotonic() + seconds
@@ -47,10 +47,16 @@ def patiently(
 
 
 class PatientChain(Chain):
-    """A chain whose endpoint may be away for `patience_seconds`. Every request may be repeated: what was sent is known by hash."""
+    """A chain whose endpoint may be away for a while. Every request may be repeated: what was sent is known by its hash."""
 
-    patience_seconds: float = 0.0
-    report: Report = staticmethod(lambda _: None)
+    def __init__(self, url: str, deployment: Deployment) -> None:
+        super().__init__(url, deployment)
+        self._seconds = 0.0
+        self._report: Report = _silent
+
+    def be_patient(self, seconds: float, report: Report) -> None:
+        """From now on ask again for so long; `report` hears of it once a silence."""
+        self._seconds, self._report = seconds, report
 
     def rpc(self, method: str, *parameters: object) -> Any:
         return self._asked(lambda: Chain.rpc(self, method, *parameters))
@@ -59,7 +65,11 @@ class PatientChain(Chain):
         return self._asked(lambda: Chain.batch(self, calls))
 
     def _asked(self, call: Callable[[], T]) -> T:
-        return patiently(call, self.patience_seconds, (EndpointUnreachable,), f"the chain at {self.url}", self.report)
+        return patiently(call, self._seconds, (EndpointUnreachable,), f"the chain at {self.url}", self._report)
+
+
+def _silent(_: str) -> None:
+    """A command that only looks is not patient, so there is nothing to tell."""
 
 
 def connect(url: str, deployment: Deployment) -> PatientChain:

@@ -66,8 +66,9 @@ class EscrowPayments:
             from prsm_protocol.types import format_ftns
 
             raise FundsTooLow(address=self._home.address, have=format_ftns(have), needed=format_ftns(estimate.high))
-        self._home.fund_vault(f"{self._run}:fund", estimate.high)
-        self._home.sender.transact(self._key("open"), self._chain.escrow.open(self.job_terms, estimate.high))
+        with self._home.money:
+            self._home.fund_vault(f"{self._run}:fund", estimate.high)
+            self._home.sender.transact(self._key("open"), self._chain.escrow.open(self.job_terms, estimate.high))
 
     def assign(self, quotes: Sequence[SignedQuote]) -> None:
         """One transaction for all; the key is made of the tasks, so the same quotes are assigned once."""

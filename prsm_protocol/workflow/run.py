@@ -16,6 +16,7 @@ from typing import Any
 from prsm_protocol.content.unixfs import add_file
 from prsm_protocol.errors import PrsmError
 from prsm_protocol.identity import Identity
+from prsm_protocol.models.embedding import MiniLM
 from prsm_protocol.orchestration import orchestrator
 from prsm_protocol.orchestration.nodes import Delivered
 from prsm_protocol.orchestration.payments import NoPayments
@@ -76,7 +77,7 @@ def answer_question(
     payments = NoPayments() if question.local else escrow
     delivered: list[Delivered] = []
     try:
-        answer = orchestrator.answer(question, estimate, steps, payments, recorder, network, chat, delivered)
+        answer = orchestrator.answer(question, estimate, steps, payments, recorder, network, chat, delivered, MiniLM())
         failure = ""
     except PrsmError as error:
         report(f"failed: {error}; taking back what is locked")
@@ -99,6 +100,8 @@ def answer_question(
                 root, escrow.job_id, AnchorKind.TRACE, decode(RunHead, store.get(run, head)).events
             ),
         )
+    for result in delivered:  # those before a crash too: the same task gives the same voucher
+        acknowledgements.acknowledge(result.receipt)
     evidence = (
         None
         if question.local

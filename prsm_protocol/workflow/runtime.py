@@ -13,6 +13,7 @@ from prsm_protocol.workflow.engine import DbosEngine, Definition
 from prsm_protocol.workflow.engine.port import RunState, Watch
 from prsm_protocol.workflow.engine.serializer import Table
 from prsm_protocol.workflow.home import Home
+from prsm_protocol.workflow.patience import RUN_SECONDS
 
 
 def record_table() -> Table:
@@ -76,7 +77,8 @@ def opened(
     report: Callable[[str], None] = lambda _: None,
     chat: Callable[[], ChatModel | None] = lambda: None,
 ) -> Iterator[DbosEngine]:
-    """The home's engine, owning it until the end; unfinished runs go on at once."""
+    """The home's engine, owning it until the end; unfinished runs go on at once. Within it a silent chain is waited for."""
+    home.chain.be_patient(RUN_SECONDS, report)
     engine = DbosEngine(home.folder, record_table(), watch)
     channels = HomeChannels(home)
 

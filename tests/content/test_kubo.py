@@ -92,7 +92,7 @@ def test_a_refusal_is_quoted_and_not_found_has_its_own_name(daemon: Script) -> N
 
 
 def test_a_daemon_that_is_not_there_is_named_with_its_address() -> None:
-    with pytest.raises(KuboUnavailable, match="http://127.0.0.1:1 "):
+    with pytest.raises(KuboUnavailable, match=r"http://127\.0\.0\.1:1 "):
         Kubo("http://127.0.0.1:1").has(Cid.of(BLOCK))
 
 

@@ -1,17 +1,20 @@
 """Passages of the given documents that answer a question, quoted to the letter with page and offset.
 
-Spans of about two hundred words on sentence bounds, ranked by BM25. A second ranking (an embedder's) joins by reciprocal rank
-(constant 60) through `fuse`. No passage is better than a guess: nothing is quoted below the least score.
+Spans of about two hundred words on sentence bounds, ranked by BM25. Where an embedder is given, its ranking by meaning joins
+by reciprocal rank (constant 60) through `fuse`; a span is as near as its nearest piece, since an average of two hundred words
+is near to nothing. No passage is better than a guess: nothing is quoted below the least score.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Protocol
+
+import numpy as np
 
 from prsm_protocol.orchestration import words
 from prsm_protocol.orchestration.question import DataInput
@@ -19,6 +22,12 @@ from prsm_protocol.orchestration.question import DataInput
 SPAN_WORDS = 200
 QUOTES = 3
 RANK_CONSTANT = 60
+LEAST_NEARNESS = 0.4
+"""Cosine of MiniLM. For 168 SQuAD questions, 94 % have so near a piece in their own passage, 0.6 % in five foreign ones."""
+PIECE_WORDS = 15
+"""A piece has at least so many words where its span has: a heading or a broken line alone says too little."""
+MEANING_WORDS = 12_000
+"""Compared by meaning at most: about ten seconds of two cores. Of longer documents, the spans that BM25 ranks first."""
 _K1, _B = 1.2, 0.75  # the usual BM25 constants
 _STOP = frozenset(
     words.stem(word)
@@ -89,7 +98,7 @@ _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+(?=\s|$)|\n+|$)", re.MULTILINE)
 
 
 class Embedder(Protocol):
-    def embed(self, texts: Sequence[str]) -> Sequence[Sequence[float]]:
+    def embed(self, texts: Sequence[str]) -> Iterable[Iterable[float]]:
         """Unit vectors, one a text."""
         ...
 
@@ -165,15 +174,66 @@ def fuse(*rankings: Sequence[int]) -> list[int]:
 
 
 def search(question: str, found: Sequence[Span], embedder: Embedder | None = None) -> list[Span]:
-    """The best spans, best first; empty when no word of the question stands in any of them."""
+    """The best spans, best first; empty when none holds a word of the question or comes near it."""
+    return [span for span, _ in _hits(question, found, embedder)]
+
+
+def _hits(question: str, found: Sequence[Span], embedder: Embedder | None) -> list[tuple[Span, Span | None]]:
+    """The best spans, each with its piece that is near in meaning, if there is one."""
     scores = bm25(question, [span.text for span in found])
-    by_words = sorted((i for i in range(len(found)) if scores[i] > 0), key=lambda i: (-scores[i], i))
-    rankings = [by_words]
-    if embedder is not None and by_words:
-        vectors = embedder.embed([question, *(span.text for span in found)])
-        near = [sum(a * b for a, b in zip(vectors[0], vector, strict=True)) for vector in vectors[1:]]
-        rankings.append(sorted(range(len(found)), key=lambda i: (-near[i], i)))
-    return [found[i] for i in fuse(*rankings)[:QUOTES]] if by_words else []
+    ranked = sorted(range(len(found)), key=lambda i: (-scores[i], i))
+    by_words = [i for i in ranked if scores[i] > 0]
+    near: dict[int, tuple[float, Span]] = {}
+    if embedder is not None and found:
+        near = _nearest(question, found, list(_first(found, ranked)), embedder)
+    by_meaning = sorted(near, key=lambda i: (-near[i][0], i))
+    return [(found[i], near[i][1] if i in near else None) for i in fuse(by_words, by_meaning)[:QUOTES]]
+
+
+def _first(found: Sequence[Span], ranked: Sequence[int]) -> Iterator[int]:
+    left = MEANING_WORDS
+    for i in ranked:
+        left -= len(found[i].text.split())
+        if left < 0:
+            return
+        yield i
+
+
+def too_long(found: Sequence[Span]) -> bool:
+    """Whether some of it is compared by words alone."""
+    return sum(len(span.text.split()) for span in found) > MEANING_WORDS
+
+
+def _nearest(
+    question: str, found: Sequence[Span], chosen: Sequence[int], embedder: Embedder
+) -> dict[int, tuple[float, Span]]:
+    """Of each chosen span, its nearest piece and how near it is, where that is near enough."""
+    pieces = [(i, piece) for i in chosen for piece in _pieces(found[i])]
+    vectors = np.array([list(each) for each in embedder.embed([question, *(piece.text for _, piece in pieces)])])
+    near: dict[int, tuple[float, Span]] = {}
+    for (i, piece), nearness in zip(pieces, (vectors[1:] @ vectors[0]).tolist(), strict=True):
+        if nearness >= LEAST_NEARNESS and (i not in near or nearness > near[i][0]):
+            near[i] = (nearness, piece)
+    return near
+
+
+def _pieces(span: Span) -> Iterator[Span]:
+    """Sentences in a row; what is left at the end is a piece as well."""
+    start, count = 0, 0
+    for sentence in _SENTENCE.finditer(span.text):
+        count += len(sentence.group().split())
+        if count >= PIECE_WORDS:
+            yield _within(span, start, sentence.end())
+            start, count = sentence.end(), 0
+    if span.text[start:].strip():
+        yield _within(span, start, len(span.text))
+
+
+def _within(span: Span, start: int, end: int) -> Span:
+    raw = span.text[start:end]
+    start += span.start + len(raw) - len(raw.lstrip())
+    text = raw.strip()
+    return Span(span.document, span.page, start, start + len(text), text)
 
 
 def best_sentences(question: str, span: Span, most: int = 2) -> Span:
@@ -184,16 +244,13 @@ def best_sentences(question: str, span: Span, most: int = 2) -> Span:
         return span
     best = max(range(len(sentences)), key=lambda i: (scores[i], -i))
     last = best + 1 if best + 1 < len(sentences) and most > 1 and scores[best + 1] > 0 else best
-    raw = span.text[sentences[best].start() : sentences[last].end()]
-    start = span.start + sentences[best].start() + len(raw) - len(raw.lstrip())
-    text = raw.strip()
-    return Span(span.document, span.page, start, start + len(text), text)
+    return _within(span, sentences[best].start(), sentences[last].end())
 
 
 def block(question: str, documents: Sequence[DataInput], embedder: Embedder | None = None) -> dict[str, object]:
     """The output block; every quote stands in its page at its offsets."""
     found = spans(documents)
-    quotes = [best_sentences(question, span) for span in search(question, found, embedder)]
+    quotes = [near or best_sentences(question, span) for span, near in _hits(question, found, embedder)]
     return {
         "v": 1,
         "kind": "quotes",

@@ -29,7 +29,7 @@ class Category(Enum):
 _BY_NAME = {
     Category.TRANSIENT_NETWORK: {"LedgerBusy", "ModelBusy", "NodeUnreachable", "EndpointBusy"},
     Category.DEPENDENCY_DOWN: {
-        "ChainUnreachable", "LedgerUnavailable", "KuboUnavailable", "ProverUnreachable", "ModelUnavailable", "NotFoundAnywhere",
+        "EndpointUnreachable", "LedgerUnavailable", "KuboUnavailable", "ProverUnreachable", "ModelUnavailable", "NotFoundAnywhere",
         "NoEndpoint",
     },
     Category.RESOURCE_EXHAUSTED: {"StoreFull", "CacheFull", "ModelTooLarge", "CircuitTooLarge", "QueueFull"},
