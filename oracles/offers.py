@@ -20,6 +20,8 @@ from oracles.store import Store
 from prsm_protocol.content import Retriever
 from prsm_protocol.content.listing import check_listing, decode_listing
 from prsm_protocol.errors import NodeError, PrsmError
+from prsm_protocol.identity import verify
+from prsm_protocol.identity import verify
 from prsm_protocol.rules.oracle.circuits import circuit_id
 from prsm_protocol.rules.oracle.instances import Layout
 from prsm_protocol.rules.oracle.tiers import Setup
@@ -148,7 +150,7 @@ class Catalogue:
 
     def _load(self, cid: Cid, record: bytes, by: str) -> onnx.Loaded:
         listing = decode_listing(self._retriever.get(cid), cid)
-        check_listing(listing)
+        check_listing(listing, verify)
         owner = self._owner_of(record)
         if listing.record != record or by.lower() != owner.lower() or listing.owner.lower() != owner.lower():
             raise AnchorForeign(listing=cid, by=by, owner=owner)

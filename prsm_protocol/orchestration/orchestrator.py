@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from prsm_protocol.errors import UsageError
 from prsm_protocol.orchestration import architect, compiler, nodes, payments
 from prsm_protocol.orchestration import question as values
 from prsm_protocol.orchestration.budget import Account, BudgetTooLow
@@ -31,6 +32,12 @@ from prsm_protocol.rules.market import escrow
 from prsm_protocol.trace.recorder import Recorder
 from prsm_protocol.trace.seal import Ref
 from prsm_protocol.types import Cid, Listing, Steps, Wei, format_ftns
+
+
+class DeadlineTooShort(UsageError):
+    exit_code = 1
+    text = "a deadline of {deadline} s is under the {needed} s that this takes; give --deadline {needed} or more, or fewer rows"
+
 
 STORED = (
     values.Table,
@@ -81,6 +88,8 @@ def estimate(question: Question, network: Network, chat: ChatModel | None = None
             first, tier = routed.listing, routed.tier
             choices.append(routed.choice)
             low, likely, high, seconds = _price(routed, rows)
+            if question.deadline.total_seconds() < seconds:
+                raise DeadlineTooShort(deadline=int(question.deadline.total_seconds()), needed=seconds)
             if question.budget < low:
                 raise BudgetTooLow(budget=format_ftns(question.budget), needed=format_ftns(low))
             high = min(high, question.budget)

@@ -73,6 +73,8 @@ def work_paid(work: Work, state: guards.GraphState, node: PlanNode) -> Source:
         _attempt(work, node, attempted, rows)
         done |= attempted.delivered
         last = attempted.error or last
+    if prepared is not None and len(done) < len(prepared.rows):
+        _await_open(work, attempts, done)
     if not done or chosen is None or prepared is None:
         _put_on_record(work, node, attempts)
         raise last or NoEligibleModel(task="predict", reasons="no attempt is left")
@@ -88,17 +90,29 @@ def work_paid(work: Work, state: guards.GraphState, node: PlanNode) -> Source:
 def _route(work: Work, node: PlanNode, number: int, rows: int, chosen: Listing | None) -> Route:
     """Candidates and their nodes as they are now; once a listing has answered rows, no other one is mixed in."""
     offers: list[NodeOffer] = work.steps.once(f"{node.id}/{number}/offers", work.network.offers)
+    seconds, listed = work.steps.once(f"{node.id}/{number}/situation", partial(_situation, work))
     return route(
-        [c for c in work.candidates if chosen is None or c.listing.cid == chosen.cid],
+        # a run that goes on after a crash must choose as it did, though time has passed and others have listed models since
+        [c for c in work.candidates if _name(c.listing) in listed and (chosen is None or c.listing.cid == chosen.cid)],
         offers,
         work.question,
         # a budget that holds one more row is enough to go on: what it does not cover ends in `not_done`
         rows=1 if chosen is not None else rows,
         budget_left=work.account.free,
-        seconds_left=max(1, int((work.deadline - datetime.now(UTC)).total_seconds())),
+        seconds_left=seconds,
         health=work.health,
         prefer=node.listings,
     )
+
+
+def _situation(work: Work) -> tuple[int, list[str]]:
+    """Seconds left now, and the listings that are known now."""
+    seconds = max(1, int((work.deadline - datetime.now(UTC)).total_seconds()))
+    return seconds, [_name(candidate.listing) for candidate in work.candidates]
+
+
+def _name(listing: Listing) -> str:
+    return listing.cid.text if listing.cid is not None else ""
 
 
 def _attempt(work: Work, node: PlanNode, attempted: Attempted, rows: Rows) -> None:
@@ -231,8 +245,8 @@ def _working(
     def go() -> object:
         client = work.network.node(served.offer.url)
         nodes.send_inputs(client, served, hand, quotes, work.payments.job_terms)
-        within = timedelta(seconds=max(quote.assignment.deliver_within for quote in quotes))
-        deadline = min(work.deadline, datetime.now(UTC) + within)
+        # Past the question's deadline too: what is delivered in time is paid, so it is taken.
+        deadline = datetime.now(UTC) + timedelta(seconds=max(quote.assignment.deliver_within for quote in quotes))
         return nodes.watch(client, served.offer.url, quotes, work.steps, name=name, deadline=deadline, on_done=on_done)
 
     return go
@@ -283,6 +297,43 @@ def _take(
     work.account.charge(key, charged)
     if held > charged:
         work.account.reserve(f"{key} open", Wei(held - charged))
+
+
+def _await_open(work: Work, attempts: Sequence[Attempted], done: dict[int, Delivered]) -> None:
+    """Rows that nobody else could do: their tasks are still assigned, and whoever delivers in time is paid. So they are awaited."""
+    for attempted in attempts:
+        for entry in list(attempted.open):
+            name, served, part, quote = entry
+            task = quote.task_id
+            if (
+                part.row in done
+                or work.steps.once(f"{name}/awaited {task.hex()}", partial(_end_of, work, quote)) != "paid"
+            ):
+                continue
+            try:
+                delivered = _checked(work, f"{name}/awaited", served, part, quote)
+            except PrsmError as error:
+                attempted.error = error
+                continue
+            attempted.open.remove(entry)
+            attempted.delivered[part.row] = done[part.row] = delivered
+            _keep(work, f"{name}/awaited", delivered)
+            key = f"{name} {served.offer.url} open"
+            held = work.account.reserved.get(key, Wei(0))
+            work.account.reserved[key] = Wei(max(0, held - delivered.receipt.charged))
+            work.account.spent = Wei(work.account.spent + delivered.receipt.charged)
+
+
+def _end_of(work: Work, quote: SignedQuote) -> str:
+    """How an assigned task ended, or `assigned` once its time is over: then it can only be refunded."""
+    until = datetime.now(UTC) + timedelta(seconds=quote.assignment.deliver_within)
+
+    def ask() -> str | None:
+        status = work.network.task_status(quote.task_id)
+        return status if status != "assigned" or datetime.now(UTC) >= until else None
+
+    waiting = Waiting("a task that nobody else can do", until + timedelta(seconds=5), "its price returns")
+    return work.steps.wait(waiting, ask)
 
 
 def _checked(work: Work, name: str, served: Served, part: Part, quote: SignedQuote) -> Delivered:
@@ -412,9 +463,7 @@ def _take_late(work: Work, name: str, served: Served, part: Part, quote: SignedQ
     _keep(work, f"{name}/late", delivered)
     work.account.spent = Wei(work.account.spent + delivered.receipt.charged)
     price = format_ftns(delivered.receipt.charged)
-    work.notes.append(
-        f"Row {part.row + 1} was delivered twice: {served.offer.url} was late and was paid {price} FTNS too."
-    )
+    work.notes.append(f"Row {part.row + 1} came from {served.offer.url} too, late: it was paid {price} FTNS.")
 
 
 def _attempt_block(work: Work, node: PlanNode, attempted: Attempted) -> blocks.Attempt:

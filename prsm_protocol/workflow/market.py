@@ -12,7 +12,7 @@ from functools import cached_property
 from prsm_protocol.content.listing import ListingInvalid, ListingUnsigned, check_listing, decode_listing
 from prsm_protocol.content.retrieve import GatewayAddressRefused, check_url
 from prsm_protocol.errors import PrsmError
-from prsm_protocol.identity import Identity
+from prsm_protocol.identity import Identity, verify
 from prsm_protocol.orchestration.listings import NodeClient, NodeOffer
 from prsm_protocol.orchestration.nodes import HttpNode, parse_offers
 from prsm_protocol.rules.registry.lineage import AnchorKind
@@ -62,7 +62,7 @@ class ChainNetwork:
         if cid not in self._listings:
             try:
                 listing = decode_listing(self._home.retriever.get(cid), cid)
-                check_listing(listing)
+                check_listing(listing, verify)
             except (ListingInvalid, ListingUnsigned):
                 self._listings[cid] = None
             except PrsmError:

@@ -117,7 +117,9 @@ def _kill_at(world: RealWorld, asking: Asking, run: str, state: State, number: i
             return order[0]  # the run was faster than we: the kill then hits an idle node, and `seen` says so
         job = world.job_of(run)
         for node in order if job else ():
-            far = [work for work in world.node_work(node, job).values() if work in ORDER and ORDER.index(work) >= wanted]
+            far = [
+                work for work in world.node_work(node, job).values() if work in ORDER and ORDER.index(work) >= wanted
+            ]
             # a node may hold fewer tasks than the state names
             if far and len(far) >= min(state.tasks, len(world.node_work(node, job))):
                 return node
@@ -156,7 +158,9 @@ def _loss(world: RealWorld, job: bytes, before: int, answer: dict[str, object]) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--state", type=Path, help="state folder of a world with the sample's models; default: a new one")
+    parser.add_argument(
+        "--state", type=Path, help="state folder of a world with the sample's models; default: a new one"
+    )
     parser.add_argument("--seconds-down", type=float, help="start the node again so long after its death")
     chosen = parser.parse_args()
     folder = chosen.state or Path(tempfile.mkdtemp(prefix="prsm-kill-"))

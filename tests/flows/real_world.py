@@ -240,7 +240,9 @@ class RealWorld:
         path = self.local.folder / node / "node.db"
         with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5) as database:
             rows = database.execute("SELECT task, quote, work FROM tasks").fetchall()
-            sent = {task for (task,) in database.execute("SELECT task FROM intents WHERE kind = 'deliver' AND hash <> ''")}
+            sent = {
+                task for (task,) in database.execute("SELECT task FROM intents WHERE kind = 'deliver' AND hash <> ''")
+            }
         wanted = "0x" + job.hex()
         return {
             task: "deliver" if task in sent else work
@@ -284,7 +286,13 @@ def reap(pid: int) -> bool:
 
 @cache
 def shared_world() -> RealWorld:
-    """The one world of this session; `stop_shared` ends it."""
+    """The one world of this session; `stop_shared` ends it.
+
+    `PRSM_TEST_WORLD` names the state folder of a world that is kept running while tests are written; it is left as it is.
+    """
+    kept = os.environ.get("PRSM_TEST_WORLD")
+    if kept:
+        return RealWorld(Path(kept))
     world = RealWorld(Path(tempfile.mkdtemp(prefix="prsm-flows-")))
     _shared.append(world)
     world.up()
@@ -315,4 +323,16 @@ def _int(value: object) -> int:
     return value
 
 
-__all__ = ["NODES", "PRSM", "SAMPLE", "Asking", "Ended", "JobBook", "RealWorld", "shared_world", "stop_shared", "until", "words"]
+__all__ = [
+    "NODES",
+    "PRSM",
+    "SAMPLE",
+    "Asking",
+    "Ended",
+    "JobBook",
+    "RealWorld",
+    "shared_world",
+    "stop_shared",
+    "until",
+    "words",
+]
