@@ -21,7 +21,6 @@ from prsm_protocol.content import Retriever
 from prsm_protocol.content.listing import check_listing, decode_listing
 from prsm_protocol.errors import NodeError, PrsmError
 from prsm_protocol.identity import verify
-from prsm_protocol.identity import verify
 from prsm_protocol.rules.oracle.circuits import circuit_id
 from prsm_protocol.rules.oracle.instances import Layout
 from prsm_protocol.rules.oracle.tiers import Setup

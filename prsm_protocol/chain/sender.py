@@ -30,6 +30,9 @@ GAS_MARGIN = 1.25  # an estimate is of this block's state; the next may touch on
 LARGEST_FEE_WEI = 10**12  # 1,000 gwei a unit of gas: far above any calm chain, far below ruin
 POLL_SECONDS = 0.05
 REBROADCAST_SECONDS = 3.0
+LOST_LOOKS = 20
+LOST_PAUSE_SECONDS = 0.25
+"""A node counts a nonce before it shows the receipt: only what it knows in none of so many looks was taken by a stranger."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +212,13 @@ class Sender:
         raise refused
 
     def _lost(self, entry: Entry) -> None:
-        """The nonce is gone. Ours may have been mined between two questions; else these bytes can never be mined."""
-        if self._mined(entry) is not None:
+        """The nonce is gone, by our bytes or by others'. Taken for lost, an intent is prepared anew: so be sure."""
+        pause = threading.Event()
+        for _ in range(LOST_LOOKS):
+            if self._mined(entry) is not None:
+                return
+            pause.wait(LOST_PAUSE_SECONDS)
+        if any(self.chain.knows(reference) for reference in self.journal.references(entry.key)):
             return
         self.journal.abandoned(entry.key, {"error": "NonceTaken", "nonce": entry.number})
         raise errors.NonceTaken(nonce=entry.number, account=self.signer.address)

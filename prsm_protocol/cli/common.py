@@ -95,8 +95,8 @@ def is_terminal() -> bool:
     return sys.stderr.isatty() and sys.stdin.isatty()
 
 
-def main() -> None:
-    """Entry point of `prsm`. Commands register themselves on import."""
+def register() -> typer.Typer:
+    """The application with every command. Commands register themselves on import."""
     import importlib
     import pkgutil
 
@@ -105,6 +105,12 @@ def main() -> None:
     for found in pkgutil.iter_modules(package.__path__):
         if found.name != "common":
             importlib.import_module(f"prsm_protocol.cli.{found.name}")
+    return app
+
+
+def main() -> None:
+    """Entry point of `prsm`."""
+    register()
     try:
         app()
     except KeyboardInterrupt:

@@ -34,12 +34,14 @@ class QuestionEmpty(UsageError):
 
 
 class DataUnreadable(UsageError):
+    exit_code = 1
     text = (
         "{name}: {reason}; give a CSV table (UTF-8, first line = column names), Markdown, plain text or a PDF with text"
     )
 
 
 class DataTooLarge(UsageError):
+    exit_code = 1
     text = "{name} has {found} {unit}, the limit is {limit}; give a smaller part"
 
 
