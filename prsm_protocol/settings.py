@@ -25,8 +25,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PRSM_", extra="ignore")
 
     state: Path = Field(default_factory=_default_state, description="folder of the local world, homes and caches")
-    home: Path | None = Field(default=None, description="the requester's home; default: the asker of the local world")
-    network: str = Field(default="local", description="network whose registry is used")
     passphrase_file: Path | None = Field(default=None, description="file (0600) with the passphrase of the home's keys")
     solc: Path | None = Field(
         default=None, description="folder with solc-v<version>; default: .tools/solc of the checkout"
@@ -39,7 +37,6 @@ class Settings(BaseSettings):
     models: Path | None = Field(
         default=None, description="folder of the bundled models; default: .tools/models of the checkout"
     )
-    data: Path | None = Field(default=None, description="folder of reference data for benchmarks")
 
     @property
     def checkout(self) -> Path:

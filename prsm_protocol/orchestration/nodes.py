@@ -294,16 +294,19 @@ def _checked_quote(
 def send_inputs(
     node: NodeClient, served: Served, parts: Sequence[Part], quotes: Sequence[SignedQuote], terms: JobTerms
 ) -> None:
+    """Send every part. A run that goes on after a crash sends again, to tasks that may have ended: watching tells how."""
     hashed = served.circuit is not None and served.circuit.input_visibility == "hashed"
     for part, quote in zip(parts, quotes, strict=True):
-        node.send_input(
-            quote.task_id,
-            {
-                "words": [str(word) for word in part.words],
-                "salt": [str(word) for word in part.salt] if hashed else None,
-                "terms": terms.to_json(),
-            },
-        )
+        body: dict[str, object] = {
+            "words": [str(word) for word in part.words],
+            "salt": [str(word) for word in part.salt] if hashed else None,
+            "terms": terms.to_json(),
+        }
+        try:
+            node.send_input(quote.task_id, body)
+        except NodeRefused as refused:
+            if refused.values["code"] != "TaskEnded":
+                raise
 
 
 @dataclass(frozen=True)

@@ -72,9 +72,11 @@ def work_paid(work: Work, state: guards.GraphState, node: PlanNode) -> Source:
         rows = [(row, words) for row, words in zip(prepared.rows, prepared.words, strict=True) if row not in done]
         _attempt(work, node, attempted, rows)
         done |= attempted.delivered
+        # a node that fell silent may have delivered and been paid before: nothing is bought twice that can be fetched
+        _take_open(work, attempts, done, f"seen after {len(attempts)}", _now)
         last = attempted.error or last
     if prepared is not None and len(done) < len(prepared.rows):
-        _await_open(work, attempts, done)
+        _take_open(work, attempts, done, "awaited", _end_of)
     if not done or chosen is None or prepared is None:
         _put_on_record(work, node, attempts)
         raise last or NoEligibleModel(task="predict", reasons="no attempt is left")
@@ -299,33 +301,42 @@ def _take(
         work.account.reserve(f"{key} open", Wei(held - charged))
 
 
-def _await_open(work: Work, attempts: Sequence[Attempted], done: dict[int, Delivered]) -> None:
-    """Rows that nobody else could do: their tasks are still assigned, and whoever delivers in time is paid. So they are awaited."""
+def _take_open(
+    work: Work,
+    attempts: Sequence[Attempted],
+    done: dict[int, Delivered],
+    moment: str,
+    status: Callable[[Work, SignedQuote], str],
+) -> None:
+    """Missing rows whose tasks the chain paid all the same: their results are fetched and used."""
     for attempted in attempts:
         for entry in list(attempted.open):
             name, served, part, quote = entry
             task = quote.task_id
-            if (
-                part.row in done
-                or work.steps.once(f"{name}/awaited {task.hex()}", partial(_end_of, work, quote)) != "paid"
-            ):
+            if part.row in done:
+                continue
+            if work.steps.once(f"{name}/{moment} {task.hex()}", partial(status, work, quote)) != "paid":
                 continue
             try:
-                delivered = _checked(work, f"{name}/awaited", served, part, quote)
+                delivered = _checked(work, f"{name}/{moment}", served, part, quote)
             except PrsmError as error:
                 attempted.error = error
                 continue
             attempted.open.remove(entry)
             attempted.delivered[part.row] = done[part.row] = delivered
-            _keep(work, f"{name}/awaited", delivered)
+            _keep(work, f"{name}/{moment}", delivered)
             key = f"{name} {served.offer.url} open"
             held = work.account.reserved.get(key, Wei(0))
             work.account.reserved[key] = Wei(max(0, held - delivered.receipt.charged))
             work.account.spent = Wei(work.account.spent + delivered.receipt.charged)
 
 
+def _now(work: Work, quote: SignedQuote) -> str:
+    return work.network.task_status(quote.task_id)
+
+
 def _end_of(work: Work, quote: SignedQuote) -> str:
-    """How an assigned task ended, or `assigned` once its time is over: then it can only be refunded."""
+    """How a task ended that nobody else could do; `assigned` once its time is over: then it can only be refunded."""
     until = datetime.now(UTC) + timedelta(seconds=quote.assignment.deliver_within)
 
     def ask() -> str | None:

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI, Response
 
-from prsm_protocol.content import BlockNotFound, Retriever, Store, add_bytes, add_tree
+from prsm_protocol.content import BlockNotFound, Retriever, Store, add_bytes, add_tree, read_file
 from prsm_protocol.content.gateway import application
 from prsm_protocol.content.retrieve import GatewayAddressRefused, NotFoundAnywhere, check_url
 from prsm_protocol.content.store import (
@@ -197,3 +197,21 @@ def test_check_url_refuses_addresses_that_lead_inside(url: str) -> None:
 def test_block_not_found_names_the_block(store: Store) -> None:
     with pytest.raises(BlockNotFound, match=str(Cid.of(b"x"))):
         store.get(Cid.of(b"x"))
+
+
+def test_remove_forgets_a_tree_but_nothing_that_another_pin_holds(store: Store) -> None:
+    shared, own = b"s" * 262_144, b"o" * 262_144
+    first, second = add_bytes(store, shared + own), add_bytes(store, shared + b"other")
+    store.pin(first, "run 1")
+    store.pin(second, "run 2")
+    assert store.remove(first) == 2  # its root and its own chunk
+    assert not store.has(first)
+    assert not store.has(Cid.of(own))
+    assert store.pins() == [(second, "run 2")]
+    assert read_file(store.get, second) == shared + b"other"
+
+
+def test_remove_of_what_is_not_there_changes_nothing(store: Store) -> None:
+    kept = add_bytes(store, b"kept")
+    assert store.remove(Cid.of(b"never")) == 0
+    assert store.has(kept)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from prsm_protocol.content import unixfs
 from prsm_protocol.content.unixfs import (
     CHUNK,
     WIDTH,
@@ -24,7 +26,7 @@ from prsm_protocol.content.unixfs import (
     read_file,
     resolve,
 )
-from prsm_protocol.types import RAW, Cid
+from prsm_protocol.types import DAG_PB, RAW, Cid
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "ipfs_cids.json").read_text())
 
@@ -101,3 +103,15 @@ def test_add_refuses_links_and_missing_files(memory: Memory, tmp_path: Path) -> 
         add_tree(memory, tmp_path)
     with pytest.raises(FileUnreadable, match="No such file"):
         add_file(memory, tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "/etc", "", "a\x00"])
+def test_list_directory_refuses_a_strangers_name_that_leads_elsewhere(name: str) -> None:
+    """`prsm get` writes entries under their names, so a hostile folder must not choose a place."""
+    memory = Memory()
+    child = add_stream(memory, BytesIO(b"x"))
+    link = unixfs._link(child.cid, name, child.tree_bytes)
+    block = link + unixfs._bytes_field(1, unixfs._field(1, 1))
+    cid = memory.put(block, DAG_PB)
+    with pytest.raises(NameInvalid):
+        list_directory(memory.blocks.__getitem__, cid)
