@@ -107,7 +107,14 @@ class RealWorld:
     # ── commands ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PRSM_STATE": str(self.state)}
+        # A home folder of the world's own, so that a test can say what was written into it.
+        return {**os.environ, "PRSM_STATE": str(self.state), "HOME": str(self.home_folder)}
+
+    @property
+    def home_folder(self) -> Path:
+        folder = self.state.parent / f"{self.state.name}-home"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def prsm(self, *arguments: str, timeout: float = 300) -> Ended:
         done = subprocess.run(
