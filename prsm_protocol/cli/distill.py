@@ -184,9 +184,15 @@ def _run(
     # The run's id is made of what is asked, so the same request again returns the same run; after a failure a new one begins.
     seed = json.dumps({key: str(value) for key, value in arguments.items()}, sort_keys=True)
 
+    said: list[str] = []
+
     def show(_: RunId, progress: Progress) -> None:
-        if (progress.total and progress.done == progress.total) or progress.note:
-            _say(f"{progress.step} {progress.done}/{progress.total} {progress.note}".strip())
+        """One line for each thing that is new, so that a plain terminal is not flooded."""
+        line = f"{progress.step} {progress.done}/{progress.total} {progress.note}".strip()
+        is_news = bool(progress.note) or (progress.total > 0 and progress.done == progress.total)
+        if is_news and (not said or said[-1] != line):
+            said.append(line)
+            _say(line)
 
     with opened(home, watch=Watch(on_progress=show), report=_say) as engine:
         known = {state.run: state.state for state in engine.runs()}

@@ -73,10 +73,13 @@ def work_paid(work: Work, state: guards.GraphState, node: PlanNode) -> Source:
         _attempt(work, node, attempted, rows)
         done |= attempted.delivered
         # a node that fell silent may have delivered and been paid before: nothing is bought twice that can be fetched
-        _take_open(work, attempts, done, f"seen after {len(attempts)}", _now)
+        _take_open(work, attempts, done, f"after {len(attempts)}")
         last = attempted.error or last
     if prepared is not None and len(done) < len(prepared.rows):
-        _take_open(work, attempts, done, "awaited", _end_of)
+        if sum(1 for other in work.plan.nodes if other.paid and other.budget > 0) == 1:
+            # nothing else will be bought: wait until the chain has ended what is open, since whoever delivers in time is paid
+            work.steps.once("settle", work.payments.settle)
+        _take_open(work, attempts, done, "at the end")
     if not done or chosen is None or prepared is None:
         _put_on_record(work, node, attempts)
         raise last or NoEligibleModel(task="predict", reasons="no attempt is left")
@@ -306,7 +309,6 @@ def _take_open(
     attempts: Sequence[Attempted],
     done: dict[int, Delivered],
     moment: str,
-    status: Callable[[Work, SignedQuote], str],
 ) -> None:
     """Missing rows whose tasks the chain paid all the same: their results are fetched and used."""
     for attempted in attempts:
@@ -315,7 +317,7 @@ def _take_open(
             task = quote.task_id
             if part.row in done:
                 continue
-            if work.steps.once(f"{name}/{moment} {task.hex()}", partial(status, work, quote)) != "paid":
+            if work.steps.once(f"{name}/{moment} {task.hex()}", partial(work.network.task_status, task)) != "paid":
                 continue
             try:
                 delivered = _checked(work, f"{name}/{moment}", served, part, quote)
@@ -329,22 +331,6 @@ def _take_open(
             held = work.account.reserved.get(key, Wei(0))
             work.account.reserved[key] = Wei(max(0, held - delivered.receipt.charged))
             work.account.spent = Wei(work.account.spent + delivered.receipt.charged)
-
-
-def _now(work: Work, quote: SignedQuote) -> str:
-    return work.network.task_status(quote.task_id)
-
-
-def _end_of(work: Work, quote: SignedQuote) -> str:
-    """How a task ended that nobody else could do; `assigned` once its time is over: then it can only be refunded."""
-    until = datetime.now(UTC) + timedelta(seconds=quote.assignment.deliver_within)
-
-    def ask() -> str | None:
-        status = work.network.task_status(quote.task_id)
-        return status if status != "assigned" or datetime.now(UTC) >= until else None
-
-    waiting = Waiting("a task that nobody else can do", until + timedelta(seconds=5), "its price returns")
-    return work.steps.wait(waiting, ask)
 
 
 def _checked(work: Work, name: str, served: Served, part: Part, quote: SignedQuote) -> Delivered:

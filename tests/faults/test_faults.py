@@ -24,7 +24,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from prsm_protocol.chain.escrow import TaskStatus
-from tests.faults.kill_operator import STATES, one_run
+from tests.faults.kill_operator import STATES, State, one_run
 from tests.flows.real_world import PRSM, Asking, Ended, RealWorld, until, words
 
 QUESTION = "Which of these cases are malignant?"
@@ -55,7 +55,6 @@ def check_answer(world: RealWorld, ended: Ended, run: str, before: int) -> None:
 # ── 1. the asker's process dies ──────────────────────────────────────────────────────────────────────────────────────
 
 MOMENTS: dict[str, Callable[[RealWorld, str], bool]] = {
-    "as soon as the run is kept": lambda world, run: True,
     "when the budget is locked": lambda world, run: bool(world.job_of(run)),
     "when the tasks are assigned": lambda world, run: len(statuses(world, run)) == ROWS,
     "when one row is paid": lambda world, run: TaskStatus.PAID in statuses(world, run),
@@ -109,10 +108,11 @@ def test_second_question_of_a_home_is_refused_while_one_runs(world: RealWorld) -
 
 
 @pytest.mark.parametrize(
-    ("number", "state", "seconds_down"), [(0, STATES[5], None), (1, STATES[8], 1.0)], ids=lambda value: str(value)[:30]
+    ("number", "state", "seconds_down"), [(0, STATES[5], 8.0), (1, STATES[8], 1.0)], ids=lambda value: str(value)[:30]
 )
-def test_killed_node_loses_nothing(world: RealWorld, number: int, state: object, seconds_down: float | None) -> None:
-    outcome = one_run(world, number, state, seconds_down)  # type: ignore[arg-type]
+def test_killed_node_loses_nothing(world: RealWorld, number: int, state: State, seconds_down: float) -> None:
+    """Away for long the other node does its rows, for a moment it does them itself; `kill_operator.py` leaves it dead."""
+    outcome = one_run(world, number, state, seconds_down)
     assert outcome.lost == ""
     assert outcome.answered, outcome
     assert outcome.deposited == outcome.paid + outcome.refunded > 0
@@ -120,7 +120,7 @@ def test_killed_node_loses_nothing(world: RealWorld, number: int, state: object,
 
 # ── 3. somebody is away ──────────────────────────────────────────────────────────────────────────────────────────────
 
-AWAY_SECONDS = 12
+AWAY_SECONDS = 8
 
 
 @pytest.mark.parametrize("part", ["chain", "tangle"])
@@ -159,9 +159,9 @@ def columns_cut(lines: list[str]) -> str:
 
 TABLES: dict[str, tuple[Callable[[list[str]], str], int, list[str]]] = {
     "few_columns": (columns_cut, 1, ["'mean compactness'", "breast-cancer", "rename or add"]),
-    "header_alone": (lambda lines: lines[0], 2, ["column names but no row", "give a CSV table"]),
-    "nothing": (lambda lines: "", 2, ["the file is empty", "give a CSV table"]),
-    "short_line": (lambda lines: lines[0] + "\n" + lines[1].rsplit(",", 1)[0], 2, ["line 2 has 29 cells", "30"]),
+    "header_alone": (lambda lines: lines[0], 1, ["column names but no row", "give a CSV table"]),
+    "nothing": (lambda lines: "", 1, ["the file is empty", "give a CSV table"]),
+    "short_line": (lambda lines: lines[0] + "\n" + lines[1].rsplit(",", 1)[0], 1, ["line 2 has 29 cells", "30"]),
 }
 
 
@@ -174,8 +174,8 @@ def test_table_that_does_not_fit_is_refused_and_named(world: RealWorld, tmp_path
 
 
 def test_file_that_cannot_be_read_is_refused_and_named(world: RealWorld, tmp_path: Path) -> None:
-    refused(world, ["--data", str(tmp_path / "missing.csv")], 2, ["missing.csv", "no such file", "give a CSV table"])
-    refused(world, ["--data", str(tmp_path)], 2, [tmp_path.name, "directory", "give a CSV table"])
+    refused(world, ["--data", str(tmp_path / "missing.csv")], 1, ["missing.csv", "no such file", "give a CSV table"])
+    refused(world, ["--data", str(tmp_path)], 1, [tmp_path.name, "directory", "give a CSV table"])
 
 
 def test_option_that_cannot_be_is_refused_with_what_can(world: RealWorld) -> None:
