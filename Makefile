@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo test lint test-nodes abi bench requirements clean
+.PHONY: help setup demo test faults lint test-nodes abi bench requirements clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -27,6 +27,10 @@ lint: setup ## ruff, mypy, import-linter, solhint, slither, forge fmt
 
 test: setup ## the whole suite
 	@bash scripts/test.sh
+
+faults: setup ## kills, silence and bad input on the real world, and ten kills of a node (10 min)
+	@python -m pytest -q -p no:ape_test tests/faults
+	@python tests/faults/kill_operator.py --runs 10
 
 test-nodes: setup ## builds Hornet and Kubo where Go is, and runs the conformance suites against them
 	@bash scripts/test_nodes.sh
