@@ -28,8 +28,8 @@ lint: setup ## ruff, mypy, import-linter, solhint, slither, forge fmt
 test: setup ## the whole suite
 	@bash scripts/test.sh
 
-faults: setup ## kills, silence and bad input on the real world, and ten kills of a node (10 min)
-	@python -m pytest -q -p no:ape_test tests/faults
+faults: setup ## the main job's story, kills, silence and bad input on a whole real world, ten kills of a node (15 min)
+	@python -m pytest -q -p no:ape_test tests/flows tests/faults
 	@python tests/faults/kill_operator.py --runs 10
 
 test-nodes: setup ## builds Hornet and Kubo where Go is, and runs the conformance suites against them

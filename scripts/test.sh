@@ -12,5 +12,5 @@ if command -v go >/dev/null; then
 fi
 printf '\033[1m%s\033[0m\n' "pytest"
 # Chain tests start their own anvil; ape's plugin would start one more for every run, so only ape's own tests load it.
-# Faults on the real world take ten minutes more and have a command of their own: make faults.
-python -m pytest -q -p no:ape_test --ignore=tests/faults "$@"
+# Stories and faults on a whole real world take ten minutes more and have a command of their own: make faults.
+python -m pytest -q -p no:ape_test --ignore=tests/faults --ignore=tests/flows "$@"
